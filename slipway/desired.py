@@ -1,0 +1,162 @@
+"""What a host and a service should be: the values that a plan hands to the edges.
+
+`plan` makes them, `stacks` passes them to the provider plugin as properties (filling in addresses and keys that only
+exist once a machine does), and `bootstrap` converges a host to them. All are frozen, JSON-able and strict: an unknown
+field is a programming error on one side of the wire, and is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+HostKeyPolicy = Literal["pinned", "accept-new"]
+Runtime = Literal["docker"]
+
+
+class Desired(BaseModel):
+    """Base of the wire values: frozen, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Connection(Desired):
+    """How to reach one host over SSH. `host_key` is an OpenSSH public key line ("ssh-ed25519 AAAA…")."""
+
+    name: str
+    address: str
+    port: int = 22
+    user: str = "root"
+    private_key: str = Field(repr=False)
+    host_key: str | None = None
+    host_key_policy: HostKeyPolicy = "pinned"
+
+
+class Package(Desired):
+    """One Debian package at one exact version."""
+
+    name: str
+    version: str
+
+
+class Image(Desired):
+    """A container image, by digest.
+
+    `reference` is what the runtime is told: `repository@sha256:…` when it is pulled, the image id (`sha256:…`, the
+    digest of the image's configuration) when it came in as an archive. `archive` is a file beside the one who runs
+    `pulumi up`; it is sent to the host and loaded there when the host does not have the image yet.
+    """
+
+    name: str
+    reference: str
+    archive: str | None = None
+    archive_sha256: str | None = None
+
+
+class ContainerStack(Desired):
+    """The container runtime of a host and its settings."""
+
+    runtime: Runtime = "docker"
+    log_max_size: str = "50m"
+    log_max_files: int = 3
+    live_restore: bool = True
+    registry_mirrors: tuple[str, ...] = ()
+
+
+class HostDesired(Desired):
+    """What a release asks of one host. `os` is `id:version_id` as in /etc/os-release, for example `debian:12`."""
+
+    release: str
+    os: str
+    packages: tuple[Package, ...]
+    container: ContainerStack = ContainerStack()
+    images: tuple[Image, ...] = ()
+    apt_sources: tuple[str, ...] = ()
+    """deb822 paragraphs or one-line `deb` entries that replace the host's own; empty leaves the host's as they are."""
+
+
+class ModelFile(Desired):
+    """A model file that must be on the host before its engine starts.
+
+    `source` is one of `https://…`, `hf://owner/repo@revision/file`, `s3://bucket/key`, `file:///path`,
+    `pypi:package==version#path/in/wheel`. The first three are fetched by the host; the last two are sent to it.
+    """
+
+    source: str
+    sha256: str
+    size: int
+    """bytes"""
+    path: str
+    """absolute, on the host"""
+    endpoint: str | None = None
+    """base URL in place of the source's public one, for mirrors and S3-compatible stores"""
+
+
+class HostFile(Desired):
+    """One rendered file. `secret` keeps its content out of logs and diffs."""
+
+    path: str
+    content: str = Field(repr=False)
+    mode: int = 0o644
+    owner: str = "root:root"
+    secret: bool = False
+
+
+class Unit(Desired):
+    """One systemd unit of a service. It is restarted when the content of a file in `restart_on` changed."""
+
+    name: str
+    restart_on: tuple[str, ...] = ()
+    container: str | None = None
+    """name of the container it runs, for logs"""
+    ports: tuple[int, ...] = ()
+    """TCP ports it must be able to bind"""
+
+
+class HealthGate(Desired):
+    """What a service must answer before it counts as up; every deadline in seconds.
+
+    Asked on the host in this order: units active → `health_path` of each engine is 200 → `/v1/models` of each engine
+    names `model` → one completion from each engine → one completion through the proxy with the API key.
+    """
+
+    engines: tuple[str, ...]
+    """base URLs, `http://127.0.0.1:9000`"""
+    proxy: str
+    """base URL, `https://127.0.0.1:8443`"""
+    model: str
+    health_path: str = "/health"
+    start_deadline: float = 30.0
+    health_deadline: float = 120.0
+    models_deadline: float = 10.0
+    completion_deadline: float = 60.0
+
+
+class Drain(Desired):
+    """How a service lets go of its traffic before anything stops."""
+
+    command: str = "/usr/local/lib/slipway/drain"
+    """called with `on` or `off`; `on` turns /ready to 503 and returns at once"""
+    streams_command: str = "/usr/local/lib/slipway/streams"
+    """prints how many requests are in flight, as one integer"""
+    settle: float = 0.0
+    """seconds for the load balancers in front to see /ready"""
+    deadline: float = 60.0
+    """seconds to wait for open streams"""
+
+
+class ServiceDesired(Desired):
+    """One service on one host: files, units in start order, model, gate, drain."""
+
+    name: str
+    release: str
+    files: tuple[HostFile, ...]
+    units: tuple[Unit, ...]
+    directories: tuple[str, ...] = ()
+    """absolute, made with mode 0755 when missing, and removed with the service when empty"""
+    images: tuple[str, ...] = ()
+    """image references that must be on the host"""
+    model: ModelFile | None = None
+    gate: HealthGate
+    drain: Drain = Drain()

@@ -1,0 +1,127 @@
+"""The shape of a plan: everything the edges need to know, decided, and nothing that is only known once a machine exists.
+
+Sizes are bytes, durations seconds, unless the name says otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from slipway.desired import Drain, HealthGate, HostDesired, Image, ModelFile
+
+CONTAINER_UID = 65532
+"""uid and gid of every container: the `nonroot` of distroless images"""
+
+
+@dataclass(frozen=True)
+class ReplicaPlan:
+    """One engine process: its loopback port and the GPUs it owns (empty on CPU)."""
+
+    index: int
+    port: int
+    gpus: tuple[int, ...] = ()
+
+    @property
+    def unit(self) -> str:
+        return f"slipway-engine-{self.index}.service"
+
+    @property
+    def container(self) -> str:
+        return f"slipway-engine-{self.index}"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@dataclass(frozen=True)
+class EnginePlan:
+    """What runs the model. `argv` follows the image's entrypoint and holds `{port}` where the replica's port goes."""
+
+    name: str
+    image: Image
+    argv: tuple[str, ...]
+    env: dict[str, str] = field(default_factory=dict)
+    gpus_per_replica: int = 0
+    shm_bytes: int = 67_108_864
+    stop_seconds: int = 30
+    health_path: str = "/health"
+    metrics_path: str = "/metrics"
+    writable: tuple[str, ...] = ()
+    """absolute paths inside the container that need a tmpfs besides /tmp"""
+
+    def argv_for(self, replica: ReplicaPlan) -> tuple[str, ...]:
+        return tuple(argument.replace("{port}", str(replica.port)) for argument in self.argv)
+
+
+@dataclass(frozen=True)
+class ProxyPlan:
+    """The queueing proxy. A request waits for one of `concurrency` places a replica, or is told when to come again."""
+
+    image: Image
+    port: int = 8443
+    metrics_port: int = 8404
+    concurrency: int = 4
+    """requests at once, a replica"""
+    queue: int = 32
+    """requests that may wait, over all replicas; the next one gets 429"""
+    queue_seconds: int = 15
+    """longest wait in the queue; then 503"""
+    retry_after_seconds: int = 5
+    connect_seconds: int = 5
+    client_seconds: int = 60
+    stream_seconds: int = 300
+    """longest silence of an engine before its first or next token"""
+
+
+@dataclass(frozen=True)
+class CollectorPlan:
+    """The logging sidecar."""
+
+    image: Image
+    prometheus_port: int = 9464
+    health_port: int = 13133
+    memory_mib: int = 256
+    otlp_endpoint: str | None = None
+
+
+@dataclass(frozen=True)
+class HostPlan:
+    """One host of the plan. `address` is None where a provider decides it."""
+
+    name: str
+    wave: int
+    address: str | None = None
+    ssh_port: int = 22
+    ssh_user: str = "root"
+    host_key: str | None = None
+
+
+@dataclass(frozen=True)
+class WavePlan:
+    """Hosts that change together, and the bake time (seconds) of the gate behind them."""
+
+    index: int
+    hosts: tuple[str, ...]
+    bake_seconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    stack: str
+    provider: str
+    release: str
+    model_name: str
+    """the id clients ask for"""
+    model: ModelFile
+    context: int
+    """tokens a request may hold, prompt and answer together"""
+    engine: EnginePlan
+    replicas: tuple[ReplicaPlan, ...]
+    proxy: ProxyPlan
+    collector: CollectorPlan
+    host: HostDesired
+    hosts: tuple[HostPlan, ...]
+    waves: tuple[WavePlan, ...]
+    gate: HealthGate
+    drain: Drain
