@@ -1,4 +1,4 @@
-"""The shape of a plan: everything the edges need to know, decided, and nothing that is only known once a machine exists.
+"""The shape of a plan: all that the edges need to know before any machine exists, decided.
 
 Sizes are bytes, durations seconds, unless the name says otherwise.
 """

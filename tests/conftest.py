@@ -8,9 +8,7 @@ NEEDS_SOCKETS = ("net", "hosts", "pulumi")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--update-golden", action="store_true", help="write golden files instead of comparing them"
-    )
+    parser.addoption("--update-golden", action="store_true", help="write golden files instead of comparing them")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
