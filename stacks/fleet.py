@@ -1,0 +1,117 @@
+"""The hosts of a plan and what runs on them, changed wave by wave."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pulumi
+
+from slipway.plan_types import Plan, WavePlan
+from slipway.render import load_templates, render_host
+from slipway.service_plan import service_desired
+from stacks.providers import Host
+from stacks.resources import Certificate, Gate, Service, StackKeys
+from stacks.resources import Host as HostResource
+
+TEMPLATES = Path(__file__).resolve().parent.parent / "templates" / "host"
+TLS = "/etc/slipway/tls"
+KEYS_ACL = "/etc/slipway/keys.acl"
+
+
+@dataclass(frozen=True)
+class FleetArgs:
+    """The plan, its hosts in the plan's order, and the stack's keys."""
+
+    plan: Plan
+    hosts: list[Host]
+    keys: StackKeys
+
+
+class Fleet(pulumi.ComponentResource):
+    """Converges every host to its release and service.
+
+    Waves are edges of the graph: a host of one wave depends on the gate behind the wave before it, so a canary that
+    fails stops `pulumi up` before the next wave starts.
+    """
+
+    completion: pulumi.Output[str]
+    """what the first host's model answered when it passed its health gate"""
+
+    def __init__(self, name: str, args: FleetArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("slipway:stacks:Fleet", name, {}, opts)
+        by_name = {host.name: host for host in args.hosts}
+        services: list[Service] = []
+        gate: Gate | None = None
+        for wave in args.plan.waves:
+            members = [by_name[host] for host in wave.hosts]
+            placed = [self._place(args, host, gate) for host in members]
+            services += placed
+            if wave is not args.plan.waves[-1]:
+                gate = self._gate(wave, members, placed)
+        self.completion = services[0].completion
+        self.register_outputs({"completion": self.completion})
+
+    def _place(self, args: FleetArgs, host: Host, gate: Gate | None) -> Service:
+        child = pulumi.ResourceOptions(parent=self)
+        converged = HostResource(
+            host.name,
+            connection=host.connection,
+            desired=args.plan.host.model_dump(mode="json"),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[gate] if gate else []),
+        )
+        certificate = Certificate(
+            host.name,
+            ca_certificate=args.keys.ca_certificate,
+            ca_key=args.keys.ca_key,
+            names=[host.address, host.name, "localhost", "127.0.0.1"],
+            opts=child,
+        )
+        return Service(
+            host.name,
+            connection=host.connection,
+            desired=_service(args.plan, args.keys, certificate),
+            api_key=args.keys.api_key,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[converged]),
+        )
+
+    def _gate(self, wave: WavePlan, hosts: list[Host], services: list[Service]) -> Gate:
+        return Gate(
+            f"wave-{wave.index}",
+            connections=[host.connection for host in hosts],
+            bake_seconds=wave.bake_seconds,
+            triggers={host.name: service.fingerprint for host, service in zip(hosts, services, strict=True)},
+            opts=pulumi.ResourceOptions(parent=self, depends_on=services),
+        )
+
+
+@cache
+def _templates() -> dict[str, str]:
+    return load_templates(TEMPLATES)
+
+
+def _service(plan: Plan, keys: StackKeys, certificate: Certificate) -> dict[str, object]:
+    """What the service should be, with the files whose content only exists once keys and certificates do."""
+    desired = service_desired(plan, render_host(_templates(), plan), extra_proxy_files=(*_tls_paths(), KEYS_ACL))
+    properties = desired.model_dump(mode="json")
+    properties["files"] += [
+        _secret_file(f"{TLS}/server.pem", certificate.bundle),
+        {"path": f"{TLS}/ca.pem", "content": keys.ca_certificate, "mode": 0o644, "owner": "root:root", "secret": False},
+        _secret_file(KEYS_ACL, keys.api_key.apply(_key_digest)),
+    ]
+    return properties
+
+
+def _tls_paths() -> tuple[str, ...]:
+    return (f"{TLS}/server.pem", f"{TLS}/ca.pem")
+
+
+def _secret_file(path: str, content: pulumi.Input[str]) -> dict[str, object]:
+    return {"path": path, "content": content, "mode": 0o640, "owner": "root:65532", "secret": True}
+
+
+def _key_digest(api_key: str) -> str:
+    """The proxy compares digests, so that no host holds the key itself."""
+    return hashlib.sha256(api_key.encode()).hexdigest() + "\n"

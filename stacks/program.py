@@ -1,0 +1,36 @@
+"""A plan becomes resources, and resources become the outputs that every stack has."""
+
+from __future__ import annotations
+
+import pulumi
+
+from slipway.errors import SlipwayError
+from slipway.plan_types import Plan
+from slipway.settings import Settings
+from stacks.config import secret
+from stacks.fleet import Fleet, FleetArgs
+from stacks.providers import Host, HostsArgs, create_hosts
+from stacks.resources import StackKeys
+
+
+def provision(plan: Plan, settings: Settings) -> None:
+    """Create everything that the plan asks for and export the stack's outputs."""
+    keys = StackKeys("keys", stack=plan.stack, api_key=secret("api_key"))
+    try:
+        hosts = create_hosts(HostsArgs(plan, settings, keys), pulumi.ResourceOptions())
+        fleet = Fleet(plan.stack, FleetArgs(plan, hosts, keys))
+    except SlipwayError as error:
+        raise pulumi.RunError(str(error)) from None
+    pulumi.export("endpoint", endpoint(hosts[0]))
+    pulumi.export("model", plan.model_name)
+    pulumi.export("release", plan.release)
+    pulumi.export("hosts", [{"name": host.name, "address": host.address} for host in hosts])
+    pulumi.export("ca_certificate", keys.ca_certificate)
+    pulumi.export("ssh_public_key", keys.ssh_public_key)
+    pulumi.export("api_key", keys.api_key)
+    pulumi.export("completion", fleet.completion)
+
+
+def endpoint(host: Host) -> pulumi.Output[str]:
+    """Base URL of the OpenAI-compatible API on a host."""
+    return pulumi.Output.format("https://{0}:{1}/v1", host.address, host.port)
