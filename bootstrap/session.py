@@ -78,6 +78,9 @@ class Session(Protocol):
     def mask(self, secret: str) -> None:
         """Keeps `secret` out of everything that this session logs or raises from now on."""
 
+    def reconnect(self, deadline: float) -> None:
+        """Drops the connection and waits for a new one for at most `deadline` seconds, after a reboot for example."""
+
     def close(self) -> None:
         """Lets go of the host; may be called twice."""
 

@@ -39,6 +39,7 @@ class FakeSession:
     uploads: list[tuple[Path, str, str]] = field(default_factory=list)
     masked: list[str] = field(default_factory=list)
     pinned_host_key: str = "ssh-ed25519 AAAAfake"
+    reconnects: list[float] = field(default_factory=list)
     closed: bool = False
 
     def __post_init__(self) -> None:
@@ -91,6 +92,9 @@ class FakeSession:
 
     def mask(self, secret: str) -> None:
         self.masked.append(secret)
+
+    def reconnect(self, deadline: float) -> None:
+        self.reconnects.append(deadline)
 
     def close(self) -> None:
         self.closed = True

@@ -37,6 +37,13 @@ SSH_UP = Policy(
     deadline=120,
     pause=tenacity.wait_exponential(multiplier=0.1, exp_base=1.6, max=3),
 )
+SSH_KEY = Policy(
+    "SSH_KEY",
+    "cloud-init writes authorized_keys some seconds after sshd answers; sshd fines those who knock too often",
+    deadline=10,
+    pause=tenacity.wait_fixed(4),
+    attempts=3,
+)
 APT_LOCK = Policy(
     "APT_LOCK",
     "cloud images run apt-daily and unattended-upgrades at first boot, which hold dpkg's lock for minutes",
