@@ -1,0 +1,23 @@
+"""Releases: named, tested sets of pins, and their locks. See `records` for the files' shape."""
+
+from slipway.releases.locks import check_lock, compute_lock, dump_lock, parse_lock
+from slipway.releases.records import GpuStack, ImagePin, Lock, Release, Toolkit
+from slipway.releases.rules import check_release
+from slipway.releases.store import load_lock, load_release, load_releases, lock_path
+
+__all__ = [
+    "GpuStack",
+    "ImagePin",
+    "Lock",
+    "Release",
+    "Toolkit",
+    "check_lock",
+    "check_release",
+    "compute_lock",
+    "dump_lock",
+    "load_lock",
+    "load_release",
+    "load_releases",
+    "lock_path",
+    "parse_lock",
+]

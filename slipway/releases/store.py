@@ -1,0 +1,79 @@
+"""The releases that ship with Slipway, read from the package's own files."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+from pydantic import ValidationError
+
+from slipway.errors import ReleaseError
+from slipway.releases.locks import parse_lock
+from slipway.releases.records import Lock, Release
+from slipway.releases.rules import check_release
+
+LOCK_SUFFIX = ".lock.toml"
+
+
+def _folder() -> Traversable:
+    return resources.files("slipway").joinpath("releases")
+
+
+def parse_release(text: str, source: str) -> Release:
+    """The release in `text`. Raises `ReleaseError` with every inconsistency."""
+    try:
+        release = Release.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ReleaseError(f"this is no TOML: {error}", where=source, fix="Correct the line") from error
+    except ValidationError as error:
+        found = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise ReleaseError(found, where=source, fix="Correct these keys") from error
+    problems = check_release(release)
+    if problems:
+        raise ReleaseError("\n".join(map(str, problems)), where=source, fix="")
+    return release
+
+
+@cache
+def load_releases() -> dict[str, Release]:
+    """Every release by name."""
+    found = {}
+    for entry in sorted(_folder().iterdir(), key=lambda item: item.name):
+        if entry.name.endswith(".toml") and not entry.name.endswith(LOCK_SUFFIX):
+            release = parse_release(entry.read_text(encoding="utf-8"), entry.name)
+            if entry.name != f"{release.name}.toml":
+                raise ReleaseError(
+                    f"the file is named {entry.name} and the release {release.name}",
+                    where=entry.name,
+                    fix=f"Name the file {release.name}.toml",
+                )
+            found[release.name] = release
+    return found
+
+
+def load_release(name: str) -> Release:
+    """One release. Raises `ReleaseError` with the nearest name when there is none of that name."""
+    releases = load_releases()
+    if name in releases:
+        return releases[name]
+    near = difflib.get_close_matches(name, releases, n=1)
+    fix = f"Did you mean {near[0]}?" if near else "Known releases: " + ", ".join(sorted(releases))
+    raise ReleaseError(f"there is no release {name!r}", where="slipway:release", fix=fix)
+
+
+def lock_path(name: str) -> Traversable:
+    """Where the lock of a release is kept."""
+    return _folder().joinpath(name + LOCK_SUFFIX)
+
+
+def load_lock(name: str) -> Lock:
+    """The lock of a release. Raises `ReleaseError` when it has none."""
+    path = lock_path(name)
+    if not path.is_file():
+        raise ReleaseError(
+            "this release has no lock", where=f"release {name}", fix=f"Run `slipway lock --release {name}`"
+        )
+    return parse_lock(path.read_text(encoding="utf-8"), name + LOCK_SUFFIX)

@@ -1,0 +1,175 @@
+"""From pydantic's errors to problems: the key, what is wrong with its value, and what would be right."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from slipway.errors import Problem
+from slipway.settings.base import NAMESPACE, Section
+from slipway.units import BadValueError, quoted
+
+Loc = tuple[int | str, ...]
+
+SECRET_FIX = f"Set it with `pulumi config set --secret {NAMESPACE}:api_key`"
+
+PATTERNS = {
+    r"^[0-9a-f]{64}$": "Write 64 lower-case hex digits, as `sha256sum FILE` prints them",
+    r"^sha256:[0-9a-f]{64}$": "Write sha256: and 64 lower-case hex digits",
+    r"^[A-Za-z_][A-Za-z0-9_]*$": "Use letters, digits and underscores, and no digit first",
+    r"^[a-z_][a-z0-9_-]{0,31}$": "Use lower-case letters, digits, hyphens and underscores, and no digit first",
+    r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$": "Use letters, digits and . _ / -, at most 128, and a letter or digit first",
+}
+
+
+def dotted(loc: Sequence[int | str]) -> str:
+    """`slipway:ssh.inventory[0].host_key` of ("ssh", "inventory", 0, "host_key")."""
+    text = ""
+    for part in loc:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return f"{NAMESPACE}:{text}"
+
+
+def problems_of(error: ValidationError, root: type[Section]) -> list[tuple[Loc, Problem]]:
+    """One problem for each place, with the place."""
+    found: dict[Loc, Problem] = {}
+    for details in error.errors(include_url=False):
+        loc = tuple(part for part in details["loc"] if part != "[key]")
+        found.setdefault(loc, explain(loc, details, root))
+    return list(found.items())
+
+
+def explain(loc: Loc, details: ErrorDetails, root: type[Section]) -> Problem:  # noqa: PLR0911 - a table of cases
+    """The problem that one of pydantic's errors stands for."""
+    kind, value, context = details["type"], details["input"], details.get("ctx", {})
+    key = dotted(loc)
+    if kind == "extra_forbidden":
+        return _unknown(loc, root)
+    if kind == "missing":
+        return Problem(key, "this is needed and is not there", _needed_fix(loc))
+    inner = context.get("error")
+    if isinstance(inner, BadValueError):
+        return Problem(key, inner.what, inner.fix)
+    if kind == "string_pattern_mismatch":
+        fix = PATTERNS.get(context["pattern"], f"It has to match {context['pattern']}")
+        return Problem(key, f"{quoted(value)} does not fit", fix)
+    if kind == "literal_error":
+        return _literal(key, value, context["expected"])
+    if kind in _BOUNDS:
+        return _bound(key, kind, value, context, _bounds(loc, root))
+    return Problem(key, *_wrong_type(loc, kind, value, root))
+
+
+_BOUNDS = {"greater_than_equal", "less_than_equal", "greater_than", "less_than"}
+
+
+def _bound(key: str, kind: str, value: Any, context: dict[str, Any], bounds: tuple[Any, Any]) -> Problem:
+    low, high = bounds
+    limit = next(iter(context.values()))
+    side = "less than" if kind.startswith("greater") else "more than"
+    fix = f"Write a number from {low} to {high}" if low is not None and high is not None else f"Write {limit} or more"
+    return Problem(key, f"{value} is {side} {limit}", fix)
+
+
+def _literal(key: str, value: object, expected: str) -> Problem:
+    names = re.findall(r"'([^']+)'", expected)
+    near = nearest(value, names) if isinstance(value, str) else None
+    fix = f"Did you mean {near}? It is one of {', '.join(names)}" if near else f"Write one of {', '.join(names)}"
+    return Problem(key, f"{quoted(value)} is not known", fix)
+
+
+def _unknown(loc: Loc, root: type[Section]) -> Problem:
+    key, name = dotted(loc), str(loc[-1])
+    if name == "secure":
+        what = "this value is encrypted, and only slipway:api_key is a secret"
+        return Problem(dotted(loc[:-1]), what, "Set it again without --secret")
+    known = list(model_at(loc[:-1], root).model_fields)
+    near = nearest(name, known) or nearest(name.replace("-", "_").lower(), known)
+    fix = f"Did you mean {near}?" if near else f"The keys here are {', '.join(known)}"
+    what = f"{quoted(name)} is no setting" + ("" if len(loc) == 1 else f" of {dotted(loc[:-1])}")
+    return Problem(key, what, fix)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that `name` was probably meant to be."""
+    found = difflib.get_close_matches(name, list(known), n=1)
+    return found[0] if found else None
+
+
+def _needed_fix(loc: Loc) -> str:
+    if loc == ("release",):
+        return "Name a release; `slipway releases` lists them"
+    if loc == ("provider",):
+        return "Write where the hosts come from: local, ssh, upcloud, aws, gcp, azure or kubernetes"
+    if loc[-1] == "model":
+        return "Name a model, such as smollm2-135m-instruct"
+    return f"Add {loc[-1]}"
+
+
+def _wrong_type(loc: Loc, kind: str, value: object, root: type[Section]) -> tuple[str, str]:  # noqa: PLR0911
+    shown = quoted(value)
+    if loc == ("api_key",):
+        return (
+            "this secret is not encrypted, so that everybody who reads the file has it",
+            SECRET_FIX + " and set a new key",
+        )
+    if value is None:
+        return "there is no value after the colon", "Write one, or take the line out"
+    if kind.startswith("model_"):
+        keys = ", ".join(model_at(loc, root).model_fields)
+        return f"{shown} stands where a section belongs", f"Write a mapping with some of the keys {keys}"
+    if kind in ("tuple_type", "list_type"):
+        return f"{shown} is no list", "Write a list, one item a line, each after a hyphen"
+    if kind in ("dict_type", "mapping_type"):
+        return f"{shown} is no mapping", "Write `name: value` lines under it"
+    if kind == "string_type":
+        return f"{shown} is no text", f"Put it in quotes: '{value}'" if _scalar(value) else "Write one text"
+    if kind.startswith("int_"):
+        number = isinstance(value, str) and re.fullmatch(r"-?[0-9]+", value)
+        fix = f"Write {value} without quotes" if number else "Write a whole number, such as 4"
+        return f"{shown} is no whole number" if not number else f"{shown} is text, not a number", fix
+    if kind.startswith("float_"):
+        return f"{shown} is no number", "Write a number, such as 0.9"
+    return f"{shown} is not right: {kind.replace('_', ' ')}", "See docs/stack.schema.json for what fits here"
+
+
+def _scalar(value: object) -> bool:
+    return isinstance(value, (bool, int, float))
+
+
+def model_at(loc: Loc, root: type[Section]) -> type[Section]:
+    """The model that holds the keys at `loc`."""
+    model = root
+    for part in loc:
+        if isinstance(part, str) and part in model.model_fields:
+            inner = _model_in(model.model_fields[part].annotation)
+            model = inner or model
+    return model
+
+
+def _model_in(annotation: Any) -> type[Section] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation if issubclass(annotation, Section) else None
+    for argument in getattr(annotation, "__args__", ()):
+        found = _model_in(argument)
+        if found is not None:
+            return found
+    return None
+
+
+def _bounds(loc: Loc, root: type[Section]) -> tuple[Any, Any]:
+    """Smallest and largest number that fits at `loc`, as the schema says; None where there is no limit."""
+    names = [part for part in loc if isinstance(part, str)]
+    field = model_at(tuple(names[:-1]), root).model_fields.get(names[-1])
+    if field is None:
+        return None, None
+    schema = TypeAdapter(field.rebuild_annotation()).json_schema()
+    options = [schema, *schema.get("anyOf", ())]
+    return next((o["minimum"] for o in options if "minimum" in o), None), next(
+        (o["maximum"] for o in options if "maximum" in o), None
+    )

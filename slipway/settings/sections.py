@@ -1,0 +1,247 @@
+"""The sections of a stack file. A field's docstring is its description in the JSON Schema that editors show."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, StringConstraints
+
+from slipway.desired import HostKeyPolicy
+from slipway.models import Sha256, SourceText
+from slipway.settings import base
+from slipway.settings.base import Section
+from slipway.units import Bytes, Duration, HostsOrPercent, parse_bytes, parse_duration
+
+Provider = Literal["local", "ssh", "upcloud", "aws", "gcp", "azure", "kubernetes"]
+EngineName = Literal["llama.cpp", "vllm", "sglang", "custom"]
+MachineKind = Literal["auto", "nspawn", "qemu-kvm", "qemu-tcg"]
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$")]
+EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+LinuxUser = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+Wave = HostsOrPercent
+
+
+def _seconds(text: str) -> Any:
+    """A default duration; the schema shows it as people write it."""
+    return Field(default=parse_duration(text), json_schema_extra={"default": text})
+
+
+def _bytes(text: str) -> Any:
+    """A default size; the schema shows it as people write it."""
+    return Field(default=parse_bytes(text), json_schema_extra={"default": text})
+
+
+class ModelSettings(Section):
+    """The model. One of the catalogue needs its name only."""
+
+    name: Name
+    """The id that clients ask for. A name of the catalogue brings source, sha256, size and context along."""
+    source: SourceText | None = None
+    """Where the file comes from: https://, hf://, s3://, file:/// or pypi:."""
+    sha256: Sha256 | None = None
+    """SHA-256 of the file, 64 hex digits."""
+    size: Bytes | None = None
+    """Exact size of the file."""
+    context: base.Count | None = None
+    """Tokens that one request may hold, prompt and answer together."""
+    endpoint: base.HttpUrl | None = None
+    """Base URL in place of the source's public one: a mirror, or a store that speaks S3."""
+
+
+class EngineSettings(Section):
+    """What runs the model."""
+
+    name: EngineName = "llama.cpp"
+    """The engine."""
+    replicas: Annotated[int, Field(strict=True, ge=1, le=64)] = 1
+    """Engine processes on each host."""
+    tensor_parallel: base.Count = 1
+    """GPUs that one replica spreads the model over."""
+    gpus: base.CountOrNone = 0
+    """GPUs of one host; 0 serves from the CPU."""
+    threads: base.Count | None = None
+    """CPU threads of one replica; the engine's own default when left out."""
+    memory_fraction: Annotated[float, Field(ge=0.1, le=0.98)] | None = None
+    """Share of a GPU's total memory that vLLM (default 0.90) or SGLang (default 0.85) takes."""
+    shm: Bytes | None = None
+    """Size of /dev/shm in the container; by default what the engine needs."""
+    args: tuple[base.Argument, ...] = ()
+    """More arguments, one an item, after those that Slipway writes."""
+    env: dict[EnvName, str] = Field(default={})
+    """More environment variables."""
+    image: base.ImageReference | None = None
+    """Image of a custom engine, by digest."""
+    health_path: base.UrlPath | None = None
+    """Where a custom engine answers 200 once it can serve; /health by default."""
+    metrics_path: base.UrlPath | None = None
+    """Where a custom engine exposes Prometheus metrics; /metrics by default."""
+
+
+class ProxySettings(Section):
+    """The queueing proxy in front of the engines."""
+
+    port: base.Port = 8443
+    """TLS port that clients use."""
+    concurrency: Annotated[int, Field(strict=True, ge=1, le=4096)] = 4
+    """Requests that one replica serves at once."""
+    queue: Annotated[int, Field(strict=True, ge=0, le=100_000)] = 32
+    """Requests that may wait, over all replicas of a host; the next one is answered 429."""
+    queue_timeout: Duration = _seconds("15s")
+    """Longest wait in the queue; then 503."""
+    stream_timeout: Duration = _seconds("5m")
+    """Longest silence of an engine, before its first token or between two."""
+    retry_after: Duration = _seconds("5s")
+    """What Retry-After says with a 429 or 503; whole seconds."""
+
+
+class HostsSettings(Section):
+    """The hosts that Slipway makes (every provider but ssh, whose inventory says which there are)."""
+
+    count: Annotated[int, Field(strict=True, ge=1, le=1000)] = 1
+    """How many."""
+
+
+class LocalSettings(Section):
+    """Machines booted beside the one who runs `pulumi up`."""
+
+    machine: MachineKind = "auto"
+    """A VM where KVM really works, else a system container, else an emulated VM."""
+    cpus: Annotated[int, Field(strict=True, ge=1, le=256)] = 2
+    """CPUs of one machine."""
+    memory: Bytes = _bytes("2GiB")
+    """Memory of one machine."""
+    disk: Bytes = _bytes("10GiB")
+    """Disk of one machine."""
+
+
+class InventoryHost(Section):
+    """One host that exists already."""
+
+    name: base.HostName
+    """Its name in plans, messages and outputs."""
+    address: base.Address
+    """IP address or DNS name."""
+    port: base.Port = 22
+    """Port of its SSH server."""
+    user: LinuxUser | None = None
+    """Login, when it is not the one of slipway:ssh.user."""
+    host_key: base.HostKey | None = None
+    """Its public key, as `ssh-keyscan` prints it without the address."""
+
+
+class SshSettings(Section):
+    """Hosts that exist already and are reached over SSH."""
+
+    user: LinuxUser = "root"
+    """Login; anyone but root needs sudo without a password."""
+    host_key_policy: HostKeyPolicy = "pinned"
+    """pinned: only the keys written here. accept-new: pin the key seen first, refuse another later."""
+    inventory: tuple[InventoryHost, ...] = ()
+    """The hosts."""
+
+
+class ArchiveSettings(Section):
+    """An image in a file, for hosts that reach no registry."""
+
+    path: base.AbsolutePath
+    """Archive beside the one who runs `pulumi up`, as `docker save` writes it."""
+    sha256: Sha256
+    """SHA-256 of the archive."""
+    image_id: Digest
+    """Id of the image in it: the digest of its configuration."""
+
+
+class ContainerSettings(Section):
+    """The container runtime of every host."""
+
+    log_max_size: Bytes = _bytes("50MiB")
+    """A container's log is rotated at this size."""
+    log_max_files: Annotated[int, Field(strict=True, ge=1, le=100)] = 3
+    """Rotated logs kept, the current one included."""
+    registry_mirrors: tuple[base.HttpUrl, ...] = ()
+    """Mirrors that are asked before Docker Hub."""
+    apt_sources: tuple[str, ...] = ()
+    """One-line `deb` entries or deb822 paragraphs in place of the host's own."""
+    archives: dict[str, ArchiveSettings] = Field(default={})
+    """Images of the release to take from files, by the image's name in the release."""
+
+
+class CollectorSettings(Section):
+    """The log and metrics sidecar."""
+
+    otlp_endpoint: base.HttpUrl | None = None
+    """Where logs and metrics are sent over OTLP; nothing leaves the host when left out."""
+    memory: Bytes = _bytes("256MiB")
+    """Above it the sidecar drops data instead of growing."""
+
+
+class RolloutSettings(Section):
+    """How a change goes through the fleet."""
+
+    canary: Annotated[int, Field(strict=True, ge=0)] = 1
+    """Hosts of the first wave; 0 for none."""
+    wave: Wave = "25%"
+    """Hosts of each later wave: a number, or a share of the fleet, rounded up."""
+    bake: Duration = _seconds("2m")
+    """How long the gate behind a wave watches errors and latency before the next one starts."""
+    max_unavailable: Wave | None = None
+    """Most hosts out of service at once; it caps every wave. A share is rounded down, to one host at least."""
+
+
+class DrainSettings(Section):
+    """How a host lets go of its traffic before anything on it stops."""
+
+    settle: Duration = _seconds("0s")
+    """How long load balancers in front need to see that the host is not ready; 0 where there are none."""
+    deadline: Duration = _seconds("1m")
+    """How long open requests may go on."""
+
+
+class GateSettings(Section):
+    """Deadlines of the health gate; each is computed from the model's size when left out."""
+
+    health: Duration | None = None
+    """Until the engine answers its health check."""
+    completion: Duration | None = None
+    """Until the first completion is there."""
+
+
+class Secret(Section):
+    """A value that Pulumi encrypted. Only the Pulumi program sees what it holds."""
+
+    secure: str
+    """Written by `pulumi config set --secret`."""
+
+
+def _model_by_name(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+NamedModel = Annotated[ModelSettings, BeforeValidator(_model_by_name)]
+
+
+class Settings(Section):
+    """Everything under `slipway:` in one stack file."""
+
+    provider: Provider
+    """Where the hosts come from."""
+    kind: Literal["host", "node-pool"] = "host"
+    """Hosts that Slipway converges over SSH, or a node pool of a Kubernetes cluster."""
+    release: Name
+    """The tested set of pins; `slipway releases` lists them."""
+    model: NamedModel
+    """The model: a name of the catalogue, or a section."""
+    engine: EngineSettings = EngineSettings()
+    proxy: ProxySettings = ProxySettings()
+    hosts: HostsSettings = HostsSettings()
+    local: LocalSettings = LocalSettings()
+    ssh: SshSettings = SshSettings()
+    container: ContainerSettings = ContainerSettings()
+    collector: CollectorSettings = CollectorSettings()
+    rollout: RolloutSettings = RolloutSettings()
+    drain: DrainSettings = DrainSettings()
+    gate: GateSettings = GateSettings()
+    api_key: Secret | None = Field(default=None, repr=False)
+    """Key that clients send; one is generated when left out."""
