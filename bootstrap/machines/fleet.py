@@ -1,0 +1,72 @@
+"""Several machines at once, for tests and benchmarks: booted together, removed whatever happens."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from bootstrap.log import Log, NullLog
+from bootstrap.machines.lifecycle import create, remove
+from bootstrap.machines.spec import KindSetting, MachineSpec, MachineState
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """An SSH key: `public` as an OpenSSH line, `private` as OpenSSH PEM."""
+
+    public: str
+    private: str
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Machines that are up, and how to log in to them. `host_keys` are in the machines' order."""
+
+    machines: tuple[MachineState, ...]
+    user_key: KeyPair
+    host_keys: tuple[str, ...]
+
+
+def new_key() -> KeyPair:
+    """A fresh ed25519 key."""
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    return KeyPair(public.decode(), private.decode())
+
+
+def specs(
+    count: int, base: Path, root: Path, user_key: str, kind: KindSetting = "nspawn"
+) -> list[tuple[MachineSpec, KeyPair]]:
+    """`count` machines named h1, h2, … of the stack `fleet` in `root`, each with a host key of its own."""
+    made = []
+    for number in range(1, count + 1):
+        host_key, name = new_key(), f"h{number}"
+        folder = root / "fleet" / name
+        spec = MachineSpec(name, "fleet", kind, user_key, host_key.public, host_key.private, base=base, state=folder)
+        made.append((spec, host_key))
+    return made
+
+
+@contextmanager
+def fleet(
+    count: int, base: Path, root: Path, *, kind: KindSetting = "nspawn", log: Log | None = None
+) -> Iterator[Fleet]:
+    """Boots `count` machines at once; removes them at the end, also those of a fleet that did not come up."""
+    user_key, says, cancel = new_key(), log or NullLog(), threading.Event()
+    planned = specs(count, base, root, user_key.public, kind)
+    with ThreadPoolExecutor(max_workers=max(1, count)) as pool:
+        try:
+            machines = tuple(pool.map(lambda each: create(each[0], says, cancel), planned))
+            yield Fleet(machines, user_key, tuple(key.public for _, key in planned))
+        finally:
+            list(pool.map(lambda each: remove(each[0].state, says), planned))
