@@ -1,0 +1,1 @@
+"""Jinja templates, shipped as package data: what a service looks like on a host (`host/`)."""
