@@ -105,7 +105,7 @@ def _prepare(tree: Path, said: dict[str, Any], what: str) -> None:
     for file, content in said.get("files", {}).items():
         (tree / file).parent.mkdir(parents=True, exist_ok=True)
         (tree / file).write_text(content.removeprefix("\n"))
-    progress.run(["systemctl", f"--root={tree}", "--quiet", "enable", *said["enable"]], what)
+    progress.run(["chroot", str(tree), "systemctl", "--quiet", "enable", *said["enable"]], what)
 
 
 def _make_disk(tree: Path, folder: Path, gib: int, what: str) -> None:
