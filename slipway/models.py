@@ -17,6 +17,9 @@ from slipway.units import BadValueError, quoted
 
 Scheme = Literal["https", "hf", "s3", "file", "pypi"]
 
+MODELS = "/var/lib/slipway/models"
+"""on a host; mounted read-only at the same path in an engine's container"""
+
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 FORMS = {
     "https": "https://host/path/file",
@@ -119,6 +122,28 @@ SourceText = Annotated[
     str, AfterValidator(_checked_source), Field(json_schema_extra={"examples": list(FORMS.values())})
 ]
 Sha256 = Annotated[str, Field(pattern=SHA256_PATTERN)]
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """The model of a stack with everything known. `size` is bytes, `context` tokens, `path` absolute on the host."""
+
+    name: str
+    source: ModelSource
+    sha256: str
+    size: int
+    context: int
+    endpoint: str | None = None
+
+    @property
+    def path(self) -> str:
+        """A folder of its own for each digest: two versions lie side by side, and a container sees one of them."""
+        return f"{MODELS}/{self.sha256[:16]}/{self.source.basename}"
+
+    @property
+    def load_path(self) -> str:
+        """What vLLM and SGLang load: a GGUF file itself, and otherwise the folder."""
+        return self.path if self.path.endswith(".gguf") else str(PurePosixPath(self.path).parent)
 
 
 class CatalogueModel(BaseModel):

@@ -49,6 +49,8 @@ class EnginePlan:
     metrics_path: str = "/metrics"
     writable: tuple[str, ...] = ()
     """absolute paths inside the container that need a tmpfs besides /tmp"""
+    metrics: dict[str, str] = field(default_factory=dict)
+    """our name of a figure (running, waiting, kv_cache, …) to the engine's own metric"""
 
     def argv_for(self, replica: ReplicaPlan) -> tuple[str, ...]:
         return tuple(argument.replace("{port}", str(replica.port)) for argument in self.argv)

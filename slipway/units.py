@@ -12,7 +12,9 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-BINARY = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+KIB, MIB, GIB, TIB = 2**10, 2**20, 2**30, 2**40
+
+BINARY = {"KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": TIB}
 DECIMAL = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 BYTE_UNITS = {"B": 1} | BINARY | DECIMAL
 TIME_UNITS = {"ms": Fraction(1, 1000), "s": Fraction(1), "m": Fraction(60), "h": Fraction(3600), "d": Fraction(86400)}

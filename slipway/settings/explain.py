@@ -16,7 +16,11 @@ from slipway.units import BadValueError, quoted
 
 Loc = tuple[int | str, ...]
 
-SECRET_FIX = f"Set it with `pulumi config set --secret {NAMESPACE}:api_key`"
+SECRETS = ("api_key", "ssh_private_key")
+NOT_ENCRYPTED = "this secret is not encrypted, so that everybody who reads the file has it"
+NOT_SECRET = (
+    "this value is encrypted, and only " + " and ".join(f"{NAMESPACE}:{key}" for key in SECRETS) + " are secrets"
+)
 
 PATTERNS = {
     r"^[0-9a-f]{64}$": "Write 64 lower-case hex digits, as `sha256sum FILE` prints them",
@@ -86,8 +90,7 @@ def _literal(key: str, value: object, expected: str) -> Problem:
 def _unknown(loc: Loc, root: type[Section]) -> Problem:
     key, name = dotted(loc), str(loc[-1])
     if name == "secure":
-        what = "this value is encrypted, and only slipway:api_key is a secret"
-        return Problem(dotted(loc[:-1]), what, "Set it again without --secret")
+        return Problem(dotted(loc[:-1]), NOT_SECRET, "Set it again without --secret")
     known = list(model_at(loc[:-1], root).model_fields)
     near = nearest(name, known) or nearest(name.replace("-", "_").lower(), known)
     fix = f"Did you mean {near}?" if near else f"The keys here are {', '.join(known)}"
@@ -113,11 +116,10 @@ def _needed_fix(loc: Loc) -> str:
 
 def _wrong_type(loc: Loc, kind: str, value: object, root: type[Section]) -> tuple[str, str]:  # noqa: PLR0911
     shown = quoted(value)
-    if loc == ("api_key",):
-        return (
-            "this secret is not encrypted, so that everybody who reads the file has it",
-            SECRET_FIX + " and set a new key",
-        )
+    if loc[0] in SECRETS:
+        return NOT_ENCRYPTED, f"Use a new one, and set it with `pulumi config set --secret {dotted(loc[:1])}`"
+    if isinstance(value, dict) and set(value) == {"secure"}:
+        return NOT_SECRET, "Set it again without --secret"
     if value is None:
         return "there is no value after the colon", "Write one, or take the line out"
     if kind.startswith("model_"):

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from slipway.errors import Problem, SettingsError
 from slipway.settings import yaml_text
 from slipway.settings.base import NAMESPACE
-from slipway.settings.explain import SECRET_FIX, Loc, dotted, nearest, problems_of
+from slipway.settings.explain import SECRETS, Loc, dotted, nearest, problems_of
 from slipway.settings.rules import findings
 from slipway.settings.sections import Settings
 
@@ -64,15 +64,14 @@ def parse_stack_file(text: str, source: str) -> Settings:
     return settings
 
 
-def settings_from_config(values: Mapping[str, object], source: str, secrets: Collection[str] = ()) -> Settings:
+def settings_from_config(values: Mapping[str, object], source: str, secrets: Collection[str] = SECRETS) -> Settings:
     """The settings in Pulumi's configuration of this project.
 
-    `values` holds decoded values by key without the namespace (see `decode_config`); `secrets` names the keys that
-    Pulumi keeps encrypted. A secret's value is not looked at and is not kept. Raises `SettingsError`.
+    `values` holds decoded values by key without the namespace (see `decode_config`); `secrets` names those that
+    Pulumi keeps encrypted; by default, any secret there is counts as kept so. A secret's value is neither looked at nor
+    kept. Raises `SettingsError`.
     """
-    kept = {key: value for key, value in values.items() if key not in secrets}
-    kept.update(dict.fromkeys(secrets, ENCRYPTED))
-    settings, wrong = _validate(kept)
+    settings, wrong = _validate({key: ENCRYPTED if key in secrets else value for key, value in values.items()})
     if settings is None or wrong:
         raise SettingsError(source, tuple(problem for _, problem in wrong))
     return settings
@@ -168,6 +167,3 @@ def _with_lines(placed: list[tuple[Loc, Problem]], lines: Mapping[Loc, int]) -> 
         line = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
         numbered.append((line or 0, FileProblem(problem.key, problem.what, problem.fix, line) if line else problem))
     return [problem for _, problem in sorted(numbered, key=lambda item: item[0])]
-
-
-__all__ = ["SECRET_FIX", "FileProblem", "decode_config", "parse_stack_file", "settings_from_config"]

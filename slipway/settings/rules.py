@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from slipway.engines.facts import FACTS
+from slipway.engine_facts import FACTS
 from slipway.models import catalogue, parse_source
 from slipway.releases import load_releases
 from slipway.settings.sections import Settings
-from slipway.units import about_bytes, format_duration
+from slipway.units import MIB, about_bytes, format_duration
 
 Loc = tuple[int | str, ...]
 
@@ -27,7 +27,6 @@ RESERVED_PORTS = {
     13133: "the collector's health",
 }
 FIRST_ENGINE_PORT = 9000
-MIB = 2**20
 
 SYSTEM_MEMORY = 512 * MIB
 """what Debian, the container runtime, proxy and collector need beside the model; measured on the local stack"""
@@ -162,6 +161,9 @@ def engine(settings: Settings) -> Iterator[Finding]:
     if chosen.threads is not None and chosen.name != "llama.cpp":
         what = f"only llama.cpp has this, and the engine is {chosen.name}"
         yield Finding(("engine", "threads"), what, "Take it out", name_used)
+    if custom and not any("{port}" in argument for argument in chosen.args):
+        what = "no argument holds {port}, so that a custom engine cannot know its port"
+        yield Finding(("engine", "args"), what, 'Add it where the port belongs, such as "--port={port}"', name_used)
     for index, argument in enumerate(chosen.args):
         flag = argument.split("=", 1)[0]
         if flag in facts.owned_flags:

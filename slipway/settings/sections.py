@@ -156,7 +156,7 @@ class ArchiveSettings(Section):
 class ContainerSettings(Section):
     """The container runtime of every host."""
 
-    log_max_size: Bytes = _bytes("50MiB")
+    log_max_size: Bytes = _bytes("50MB")
     """A container's log is rotated at this size."""
     log_max_files: Annotated[int, Field(strict=True, ge=1, le=100)] = 3
     """Rotated logs kept, the current one included."""
@@ -245,3 +245,5 @@ class Settings(Section):
     gate: GateSettings = GateSettings()
     api_key: Secret | None = Field(default=None, repr=False)
     """Key that clients send; one is generated when left out."""
+    ssh_private_key: Secret | None = Field(default=None, repr=False)
+    """Key that opens the hosts of the provider ssh; the stack's own key when left out."""

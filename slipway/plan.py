@@ -1,0 +1,224 @@
+"""`make_plan`: from settings, a release and its lock to everything that the edges need to know."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from slipway.desired import ContainerStack, Drain, HealthGate, HostDesired, Image, ModelFile, Package
+from slipway.engine_facts import FACTS
+from slipway.engines import engine_plan
+from slipway.errors import PlanError, StaleLockError
+from slipway.gates import completion_deadline, health_deadline
+from slipway.models import ResolvedModel, catalogue, parse_source
+from slipway.plan_types import CollectorPlan, EnginePlan, HostPlan, Plan, ProxyPlan, ReplicaPlan
+from slipway.releases import Lock, Release, check_lock
+from slipway.rollout import Policy, plan_waves
+from slipway.settings import Settings
+from slipway.units import MIB
+
+FIRST_ENGINE_PORT = 9000
+
+
+@dataclass(frozen=True)
+class BuiltImage:
+    """An image that was built on this computer. `reference` is its id, `digest` the one of its manifest."""
+
+    reference: str
+    archive: str | None = None
+    archive_sha256: str | None = None
+    digest: str | None = None
+
+
+def make_plan(
+    settings: Settings, release: Release, lock: Lock, images: Mapping[str, BuiltImage], *, stack: str = "local"
+) -> Plan:
+    """The plan of one stack. `images` are those built here, by the name of their recipe.
+
+    Raises `StaleLockError` when the lock is not of this release as it is now, and `PlanError` when an image is missing
+    or is not the one that the lock pins.
+    """
+    stale = check_lock(release, lock)
+    if stale:
+        raise StaleLockError(
+            "; ".join(f"{problem.key}: {problem.what}" for problem in stale),
+            where=f"lock of release {release.name}",
+            fix=f"Run `slipway lock --release {release.name}`",
+        )
+    model = resolve_model(settings)
+    needed = _Images(settings, release, lock, images)
+    engine = engine_plan(settings, model, needed.engine())
+    proxy, collector = needed.named("proxy"), needed.named("collector")
+    replicas = _replicas(settings, engine)
+    names = host_names(settings, stack)
+    waves = plan_waves(names, _policy(settings))
+    return Plan(
+        stack=stack,
+        provider=settings.provider,
+        release=release.name,
+        model_name=model.name,
+        model=ModelFile(
+            source=model.source.text, sha256=model.sha256, size=model.size, path=model.path, endpoint=model.endpoint
+        ),
+        context=model.context,
+        engine=engine,
+        replicas=replicas,
+        proxy=_proxy(settings, proxy),
+        collector=CollectorPlan(
+            image=collector,
+            memory_mib=settings.collector.memory // MIB,
+            otlp_endpoint=settings.collector.otlp_endpoint,
+        ),
+        host=_host(settings, release, lock, (engine.image, proxy, collector)),
+        hosts=_hosts(settings, names, {name: wave.index for wave in waves for name in wave.hosts}),
+        waves=waves,
+        gate=_gate(settings, model, engine, replicas),
+        drain=Drain(settle=settings.drain.settle, deadline=settings.drain.deadline),
+    )
+
+
+def resolve_model(settings: Settings) -> ResolvedModel:
+    """The stack's model with what the catalogue knows filled in. Raises `PlanError` when something is left open."""
+    chosen, known = settings.model, catalogue().get(settings.model.name)
+    from_catalogue = known is not None and chosen.source is None
+    source = known.source if known and from_catalogue else chosen.source
+    sha256 = known.sha256 if known and from_catalogue else chosen.sha256
+    size = known.size if known and from_catalogue else chosen.size
+    context = chosen.context or (known.context if known else None)
+    if source is None or sha256 is None or size is None or context is None:
+        fix = "Add source, sha256, size and context, or use a model of the catalogue"
+        raise PlanError(f"{chosen.name!r} is not fully described", where="slipway:model", fix=fix)
+    return ResolvedModel(chosen.name, parse_source(source), sha256, size, context, chosen.endpoint)
+
+
+def host_names(settings: Settings, stack: str) -> tuple[str, ...]:
+    """Names of the stack's hosts, in order: those of the inventory, or `<stack>-0`, `<stack>-1`, …"""
+    if settings.provider == "ssh":
+        return tuple(host.name for host in settings.ssh.inventory)
+    label = re.sub(r"[^a-z0-9]+", "-", stack.lower()).strip("-")[:56] or "host"
+    return tuple(f"{label}-{index}" for index in range(settings.hosts.count))
+
+
+class _Images:
+    """Where each image comes from: an archive of the stack file, a registry, or a recipe built here."""
+
+    def __init__(self, settings: Settings, release: Release, lock: Lock, built: Mapping[str, BuiltImage]) -> None:
+        self.settings, self.release, self.lock, self.built = settings, release, lock, built
+
+    def engine(self) -> Image:
+        name = FACTS[self.settings.engine.name].image
+        if name is not None:
+            return self.named(name)
+        reference = self.settings.engine.image
+        if reference is None:
+            raise PlanError("a custom engine needs its image", where="slipway:engine.image", fix="Add it, by digest")
+        return Image(name="engine-custom", reference=reference)
+
+    def named(self, name: str) -> Image:
+        archive = self.settings.container.archives.get(name)
+        if archive is not None:
+            return Image(name=name, reference=archive.image_id, archive=archive.path, archive_sha256=archive.sha256)
+        where = f"release {self.release.name}"
+        pin = self.release.images.get(name)
+        if pin is None:
+            raise PlanError(f"there is no image {name}", where=where, fix="Use a release that has it")
+        if pin.reference is not None:
+            return Image(name=name, reference=pin.reference)
+        return self._from_recipe(name, pin.build or name, where)
+
+    def _from_recipe(self, name: str, recipe: str, where: str) -> Image:
+        image = self.built.get(recipe)
+        if image is None:
+            fix = f"Run `make images`, or give it as slipway:container.archives.{name}"
+            raise PlanError(
+                f"the image {name} is built from a recipe, and was not built here yet", where=where, fix=fix
+            )
+        locked = self.lock.images.get(name)
+        if locked is not None and locked not in (image.reference, image.digest):
+            what = f"the image {name} built here is {image.digest or image.reference}, and the lock pins {locked}"
+            raise PlanError(
+                what, where=where, fix=f"Run `slipway lock --release {self.release.name}` to take the new one"
+            )
+        return Image(name=name, reference=image.reference, archive=image.archive, archive_sha256=image.archive_sha256)
+
+
+def _policy(settings: Settings) -> Policy:
+    policy = settings.rollout
+    return Policy(policy.canary, policy.wave, policy.bake, policy.max_unavailable)
+
+
+def _replicas(settings: Settings, engine: EnginePlan) -> tuple[ReplicaPlan, ...]:
+    """Neighbouring GPUs share the fastest links, so each replica gets a run of them."""
+    size = engine.gpus_per_replica
+    return tuple(
+        ReplicaPlan(index, FIRST_ENGINE_PORT + index, tuple(range(index * size, (index + 1) * size)))
+        for index in range(settings.engine.replicas)
+    )
+
+
+def _proxy(settings: Settings, image: Image) -> ProxyPlan:
+    proxy = settings.proxy
+    return ProxyPlan(
+        image=image,
+        port=proxy.port,
+        concurrency=proxy.concurrency,
+        queue=proxy.queue,
+        queue_seconds=int(proxy.queue_timeout),
+        retry_after_seconds=int(proxy.retry_after),
+        stream_seconds=int(proxy.stream_timeout),
+    )
+
+
+def _host(settings: Settings, release: Release, lock: Lock, images: tuple[Image, ...]) -> HostDesired:
+    container = settings.container
+    return HostDesired(
+        release=release.name,
+        os=release.os[0],
+        packages=tuple(Package(name=name, version=version) for name, version in sorted(lock.packages.items())),
+        container=ContainerStack(
+            runtime=release.runtime,
+            log_max_size=docker_size(container.log_max_size),
+            log_max_files=container.log_max_files,
+            registry_mirrors=container.registry_mirrors,
+        ),
+        images=images,
+        apt_sources=container.apt_sources,
+    )
+
+
+def docker_size(size: int) -> str:
+    """Bytes as Docker's log options read them, where k, m and g are powers of a thousand."""
+    for unit, factor in (("g", 10**9), ("m", 10**6), ("k", 10**3)):
+        if size >= factor and size % factor == 0:
+            return f"{size // factor}{unit}"
+    return str(size)
+
+
+def _hosts(settings: Settings, names: tuple[str, ...], wave: Mapping[str, int]) -> tuple[HostPlan, ...]:
+    if settings.provider != "ssh":
+        return tuple(HostPlan(name, wave[name]) for name in names)
+    return tuple(
+        HostPlan(
+            name=host.name,
+            wave=wave[host.name],
+            address=host.address,
+            ssh_port=host.port,
+            ssh_user=host.user or settings.ssh.user,
+            host_key=host.host_key,
+        )
+        for host in settings.ssh.inventory
+    )
+
+
+def _gate(
+    settings: Settings, model: ResolvedModel, engine: EnginePlan, replicas: tuple[ReplicaPlan, ...]
+) -> HealthGate:
+    return HealthGate(
+        engines=tuple(replica.url for replica in replicas),
+        proxy=f"https://127.0.0.1:{settings.proxy.port}",
+        model=model.name,
+        health_path=engine.health_path,
+        health_deadline=health_deadline(settings, model.size).seconds,
+        completion_deadline=completion_deadline(settings, model.size).seconds,
+    )
