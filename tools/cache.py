@@ -4,6 +4,8 @@
 
 A folder is either complete or absent: it is built beside its place and renamed. Two builders of the same artefact wait
 for each other, and the second finds it made.
+
+    python3 -m tools.cache clean    remove all of it
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,3 +80,9 @@ def _locked(target: Path) -> Iterator[None]:
     with (locks / f"{target.parent.name}-{target.name}").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["clean"]:
+        sys.exit("usage: python3 -m tools.cache clean")
+    remove_tree(cache_dir())

@@ -10,7 +10,7 @@ All of it lies in the state folder:
     .slipway/pulumi/                 the backend: stack states and their history
     .slipway/home/                   PULUMI_HOME: workspaces, credentials, plug-ins
     .slipway/local/passphrase        random, mode 0600
-    .slipway/local/encryptionsalt    the line that Pulumi would write into stacks/Pulumi.local.yaml (see tools/bin/pulumi)
+    .slipway/local/encryptionsalt    the line that Pulumi would write into the tracked settings (see tools/bin/pulumi)
 
 Passphrase and salt stay when the stack goes: secrets that somebody put into its settings stay readable.
 """
