@@ -1,9 +1,35 @@
-"""One host, from whatever it is to the release that was asked for."""
+"""One host, from whatever it is to the release that was asked for; back to the old release when that fails."""
 
 from __future__ import annotations
 
+import shlex
+import threading
 from dataclasses import dataclass, field
 from typing import Any
+
+from bootstrap import receipts
+from bootstrap.facts import FACTS, Facts, gather
+from bootstrap.facts.runtime import RECEIPT_PATH
+from bootstrap.log import Log
+from bootstrap.operations import query
+from bootstrap.operations.apt import SAVED, SOURCES_PATH, UNATTENDED_PATH, install
+from bootstrap.operations.docker import ARCHIVES
+from bootstrap.receipts import Receipt
+from bootstrap.runner import Runner
+from bootstrap.session import Command, Session
+from bootstrap.verify import Drift, drifts, verify
+from bootstrap.waits import REBOOT, UNIT_START, Retry, Waits
+from slipway.desired import HostDesired, Package
+from slipway.errors import (
+    AuthenticationError,
+    HostError,
+    HostKeyError,
+    UnreachableError,
+    VerifyError,
+)
+
+GONE = (UnreachableError, HostKeyError, AuthenticationError)
+"""after these nothing can be done on the host, and its receipt says where the next run goes on"""
 
 
 @dataclass(frozen=True)
@@ -15,3 +41,161 @@ class HostReport:
     release: str
     boot_id: str
     receipt: dict[str, Any] = field(default_factory=dict)
+
+
+def converge_host(
+    session: Session, desired: HostDesired, log: Log, cancel: threading.Event, *, waits: Waits | None = None
+) -> HostReport:
+    """Brings the host to `desired` and verifies it. A host that is there already costs one round trip.
+
+    An update that fails puts the packages recorded before it back and raises; the host then keeps its old release.
+    Raises a `HostError` or `CancelledError`; the next call goes on from there.
+    """
+    runner = Runner(session, desired, log, waits or Waits(cancel))
+    facts = runner.gather()
+    _same_os(session, facts, desired)
+    receipt = receipts.begin(facts, desired.release)
+
+    def before(operation: str) -> None:
+        nonlocal receipt
+        receipt = receipt.moved(step=operation)
+        receipts.write(session, receipt)
+
+    try:
+        facts, changed = runner.converge(facts, before)
+        facts = _verified(runner, facts)
+    except GONE:
+        raise
+    except HostError as error:
+        if not receipt.step:
+            raise  # nothing was touched
+        if receipt.state == "updating":
+            raise _put_back(runner, receipt, error) from error
+        receipts.write(session, receipt.moved(state="failed"))
+        raise
+    last = receipts.read(facts)
+    held = tuple(sorted(package.name for package in desired.packages))
+    if changed or last is None or (last.state, last.release, last.held) != ("converged", desired.release, held):
+        last = receipts.finish(receipt, facts, held)
+        receipts.write(session, last)
+        changed = changed or ("receipt",)
+    said = last.model_dump(mode="json")
+    facts = facts.model_copy(update={"receipt": said})
+    return HostReport(facts.model_dump(mode="json"), changed, desired.release, facts.system.boot_id, said)
+
+
+def read_host(session: Session, desired: HostDesired) -> tuple[Drift, ...]:
+    """What on the host is no longer what was pinned; one round trip, nothing changed."""
+    return drifts(gather(session, FACTS, query(desired)), desired)
+
+
+def remove_host(session: Session, desired: HostDesired, log: Log, cancel: threading.Event) -> None:
+    """Takes Slipway off the host: its units, holds, files and receipt. Packages, Docker and model files stay."""
+    waits = Waits(cancel)
+    runner = Runner(session, desired, log, waits)
+    facts = runner.gather()
+    receipt = receipts.read(facts)
+    ours = receipt.held if receipt else tuple(package.name for package in desired.packages)
+    held = sorted(name for name in ours if name in facts.packages and facts.packages[name].hold)
+    if held:
+        runner.run_apt(Command(f"apt-mark -q unhold {shlex.join(held)}", "let apt move the packages again"))
+    units = [name for name in sorted(facts.units) if name.startswith("slipway-")]
+    lines = [f"systemctl disable --now {shlex.quote(unit)} || true" for unit in units]
+    lines += [f"docker rm -f {shlex.quote(unit.removesuffix('.service'))} || true" for unit in units]
+    lines += [f"rm -f /etc/systemd/system/{shlex.quote(unit)}" for unit in units]
+    lines += [
+        "systemctl daemon-reload",
+        f"rm -f {UNATTENDED_PATH} {SOURCES_PATH}.sources {SOURCES_PATH}.list",
+        f"for path in /etc/apt/sources.list{SAVED} /etc/apt/sources.list.d/*{SAVED}; do",
+        f'  [ ! -e "$path" ] || mv "$path" "${{path%{SAVED}}}"',
+        "done",
+        f"rm -rf {ARCHIVES}",
+        f"rm -f {RECEIPT_PATH}",
+    ]
+    session.run(Command("\n".join(lines), "take Slipway's units, files and receipt away", deadline=300))
+    log.info(f"{session.name}: Slipway is off the host; its packages stay")
+
+
+def reboot_host(session: Session, log: Log, waits: Waits, *, deadline: float = REBOOT.deadline) -> str:
+    """Reboots the host and returns its new boot id, which proves that it did."""
+    read = Command("cat /proc/sys/kernel/random/boot_id", "see which boot this is")
+    old = session.run(read).stdout.strip()
+    log.info(f"{session.name}: rebooting")
+    # In a second, so that the answer to this command still comes.
+    session.run(Command("systemd-run --quiet --on-active=1 systemctl reboot", "reboot the host"))
+
+    def attempt() -> str:
+        try:
+            session.reconnect(deadline=min(deadline, 30))
+            new = session.run(read).stdout.strip()
+        except UnreachableError as error:
+            raise Retry(error) from error
+        if new == old:
+            raise Retry(VerifyError("it still runs the old boot", where=session.name, fix="Reboot it by hand."))
+        return new
+
+    return waits.until(REBOOT, attempt, deadline=deadline)
+
+
+def _same_os(session: Session, facts: Facts, desired: HostDesired) -> None:
+    if facts.system.os != desired.os:
+        raise VerifyError(
+            f"it runs {facts.system.os}, but release {desired.release} is for {desired.os}",
+            where=session.name,
+            fix="Install the host anew with that system, or choose a release for the one it has. Nothing was changed.",
+        )
+
+
+def _verified(runner: Runner, facts: Facts) -> Facts:
+    """Facts whose every pin holds; a daemon that is still waking up gets a while."""
+    latest = facts
+
+    def attempt() -> Facts:
+        nonlocal latest
+        checks = [check for check in verify(latest, runner.desired) if check.status != "passed"]
+        if not checks:
+            return latest
+        error = VerifyError(
+            "; ".join(str(check.drift) for check in checks),
+            where=runner.session.name,
+            fix="See what changed it on the host, then run `up` again.",
+        )
+        if any(check.status == "failed" for check in checks):
+            raise error
+        latest = runner.gather()
+        raise Retry(error)
+
+    return runner.waits.until(UNIT_START, attempt)
+
+
+def _put_back(runner: Runner, receipt: Receipt, error: HostError) -> HostError:
+    """After a failed update: reinstalls what was recorded before it. Returns the error to raise, with how that went."""
+    session, old = runner.session, receipt.release
+    kind = type(error)
+    receipts.write(session, receipt.moved(state="restoring"))
+    try:
+        now = runner.gather().packages
+        moved = tuple(
+            Package(name=name, version=version)
+            for name, version in sorted(receipt.packages_before.items())
+            if name not in now or now[name].version != version or not now[name].installed
+        )
+        if moved:
+            runner.log.warning(f"{session.name}: the update failed; putting {len(moved)} packages of {old} back")
+            runner.act(install(moved, f"put the packages of release {old} back"))
+            if receipt.held:
+                runner.run_apt(Command(f"apt-mark -q hold {shlex.join(receipt.held)}", "hold them again"))
+    except GONE:
+        raise
+    except HostError as second:
+        receipts.write(session, receipt.moved(state="failed"))
+        return kind(
+            f"{error.what}. Putting release {old} back failed too: {second.what}",
+            where=error.where,
+            fix="The host is between two releases and must get no traffic. " + second.fix,
+        )
+    receipts.write(
+        session, receipt.moved(state="converged", target=old, step="", packages_before={}, held=receipt.held)
+    )
+    back = f"its {len(moved)} moved packages were put back" if moved else "no package had moved"
+    return kind(f"{error.what.rstrip('.')}. The host keeps release {old}: {back}", where=error.where, fix=error.fix)

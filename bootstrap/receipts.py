@@ -1,0 +1,102 @@
+"""The receipt on a host: which release it carries, what it replaced, and where a run stands.
+
+The states, and what a run does that finds one (a run that died leaves the last one it wrote):
+
+    none ──► converging ──► converged ◄─────────────┐
+                  │             │ another release     │
+                  ▼             ▼                     │ the packages recorded before are back,
+                failed      updating ──► restoring ───┘ and the receipt names the old release again
+                                ▲             │
+                                └─── failed ◄─┘ could not be put back
+
+converging, updating, failed: go on to the release asked for. restoring: the same, from the packages recorded before
+the update, which stay recorded until the host has converged.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from bootstrap.facts import Facts
+from bootstrap.facts.runtime import RECEIPT_PATH
+from bootstrap.session import Session
+
+SCHEMA = 1
+State = Literal["converging", "converged", "updating", "restoring", "failed"]
+
+
+class Receipt(BaseModel):
+    """What /var/lib/slipway/receipt.json holds. `time` is the host's clock."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    schema_version: int = SCHEMA
+    release: str
+    """the release that the host carries, or, while `state` is not converged, last carried whole ("" for none)"""
+    target: str
+    """the release that a run brings it to; the same as `release` once converged"""
+    previous: str = ""
+    """the release before this one"""
+    state: State
+    step: str = ""
+    """the operation that was under way"""
+    held: tuple[str, ...] = ()
+    """packages that we hold"""
+    packages_before: dict[str, str] = {}
+    """every installed package and its version before the update, while one is under way"""
+    boot_id: str
+    time: str
+
+    def moved(self, **changes: Any) -> Receipt:
+        return self.model_copy(update=changes)
+
+
+def read(facts: Facts) -> Receipt | None:
+    """The host's receipt; None where there is none, or one of a schema that this code does not know."""
+    raw = facts.receipt
+    if not raw or raw.get("schema_version") != SCHEMA:
+        return None
+    return Receipt.model_validate(raw)
+
+
+def begin(facts: Facts, target: str) -> Receipt:
+    """The receipt of a run that starts now; what an unfinished update recorded stays recorded."""
+    last = read(facts)
+    carried = last.release if last else ""
+    updating = carried not in {"", target}
+    unfinished = last.packages_before if last and last.state != "converged" else {}
+    installed = {name: package.version for name, package in facts.packages.items() if package.installed}
+    return Receipt(
+        release=carried,
+        target=target,
+        previous=last.previous if last else "",
+        state="updating" if updating else "converging",
+        held=last.held if last else (),
+        packages_before=(unfinished or installed) if updating else {},
+        boot_id=facts.system.boot_id,
+        time=facts.system.clock,
+    )
+
+
+def finish(receipt: Receipt, facts: Facts, held: tuple[str, ...]) -> Receipt:
+    """The receipt of a host that converged to its target."""
+    replaced = receipt.release if receipt.release not in {"", receipt.target} else receipt.previous
+    return receipt.moved(
+        release=receipt.target,
+        previous=replaced,
+        state="converged",
+        step="",
+        held=held,
+        packages_before={},
+        boot_id=facts.system.boot_id,
+        time=facts.system.clock,
+    )
+
+
+def write(session: Session, receipt: Receipt) -> None:
+    """Writes it on the host, whole or not at all."""
+    text = json.dumps(receipt.model_dump(mode="json"), indent=2, sort_keys=True) + "\n"
+    session.put(RECEIPT_PATH, text.encode())
