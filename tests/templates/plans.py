@@ -72,7 +72,10 @@ def gpu_plan() -> Plan:
     """vLLM over 8 GPUs, with arguments that systemd would take apart if they were not quoted."""
     base = cpu_plan()
     model = base.model.model_copy(
-        update={"source": "hf://owner/model@0123abc/model.safetensors", "path": "/var/lib/slipway/models/big/model.safetensors"}
+        update={
+            "source": "hf://owner/model@0123abc/model.safetensors",
+            "path": "/var/lib/slipway/models/big/model.safetensors",
+        }
     )
     engine = EnginePlan(
         name="vllm",

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -79,17 +80,13 @@ def write_certificate(path: Path) -> None:
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
-        )
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
         .sign(key, hashes.SHA256())
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(
         certificate.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
 
 
@@ -139,7 +136,7 @@ class ProxyBench:
             self.process = subprocess.Popen(
                 [haproxy(), "-W", "-db", "-f", str(self.configuration)], stdout=log, stderr=subprocess.STDOUT
             )
-        wait_for(lambda: self.is_listening(), 10)
+        wait_for(self.is_listening, 10)
 
     def is_listening(self) -> bool:
         assert self.process is not None
@@ -177,7 +174,7 @@ class ProxyBench:
 
 
 @contextmanager
-def running_proxy(folder: Path, engines: list[StubEngine], **settings: object) -> Iterator[ProxyBench]:
+def running_proxy(folder: Path, engines: list[StubEngine], **settings: Any) -> Iterator[ProxyBench]:
     """HAProxy before `engines`; `settings` replace fields of the plan's ProxyPlan."""
     base = cpu_plan(replicas=len(engines))
     ports = {"port": free_port(), "metrics_port": free_port()}

@@ -27,7 +27,7 @@ class StubEngine:
             protocol_version = "HTTP/1.1"
             server_version = "stub-engine"
 
-            def log_message(self, format: str, *args: object) -> None:
+            def log_message(self, *args: object) -> None:
                 pass
 
             def do_GET(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import ssl
@@ -186,13 +187,10 @@ def test_replicas_share_the_load(tmp_path: Path) -> None:
 
 def test_stream_passes_chunk_by_chunk(proxy: ProxyBench) -> None:
     with proxy.client() as client:
-        arrivals = []
         with client.stream("POST", CHAT, json={"chunks": 4, "gap": 0.3}) as response:
-            for line in response.iter_lines():
-                if line:
-                    arrivals.append((time.monotonic(), line))
+            arrivals = [(time.monotonic(), line) for line in response.iter_lines() if line]
     assert [line for _, line in arrivals] == [f"data: {index}" for index in range(4)]
-    gaps = [after[0] - before[0] for before, after in zip(arrivals, arrivals[1:], strict=False)]
+    gaps = [after[0] - before[0] for before, after in itertools.pairwise(arrivals)]
     assert all(0.15 < gap < 0.6 for gap in gaps), gaps
 
 
