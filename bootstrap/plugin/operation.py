@@ -25,16 +25,18 @@ class Masker:
     """Replaces secrets in text. A secret of several lines is masked line by line, as tools print parts of it."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._parts: set[str] = set()
+        self._parts: list[str] = []
         for secret in secrets:
             self.add(secret)
 
     def add(self, secret: str) -> None:
         parts = (secret, *secret.splitlines())
-        self._parts.update(part for part in parts if len(part) >= SHORTEST_SECRET)
+        known = {*self._parts, *(part for part in parts if len(part) >= SHORTEST_SECRET)}
+        # Longest first, so that no part of a longer secret is left. A new list: other threads may be at the old one.
+        self._parts = sorted(known, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
-        for part in sorted(self._parts, key=len, reverse=True):
+        for part in self._parts:
             text = text.replace(part, MASK)
         return text
 

@@ -247,8 +247,9 @@ def _token_and_name(urn: str) -> tuple[str, str]:
 
 
 def _state(resource: Resource, outputs: Values, inputs: Properties, *earlier: Properties) -> struct_pb2.Struct:
-    """Inputs and outputs as one struct. Secret is what was, what is declared so, and what contains a secret."""
-    values = {**inputs.values, **outputs}
+    """Inputs and declared outputs as one struct. Secret is what was, what is declared so, what contains a secret."""
+    named = {known.name: outputs[known.name] for known in resource.outputs if known.name in outputs}
+    values = {**inputs.values, **named}
     declared: set[PropertyPath] = {(name,) for name in resource.secret_names}
     secrets = inputs.secrets.union(declared, *(properties.secrets for properties in earlier))
     clear_texts = Properties(values, secrets).clear_texts.union(

@@ -1,0 +1,156 @@
+"""`slipway:index:Service`: what serves a model on one host, up and past its health gate."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event
+from typing import TYPE_CHECKING
+
+from bootstrap.plugin.codec import UNKNOWN, Values, leaves
+from bootstrap.plugin.diffs import Change
+from bootstrap.plugin.operation import Operation
+from bootstrap.plugin.resource import Failure, Input, Output, Resource
+from bootstrap.plugin.resources import drift
+from bootstrap.plugin.resources.connecting import (
+    CONNECTION,
+    READ_DEADLINE,
+    open_session,
+    parse_connection,
+    real_connect,
+)
+from bootstrap.plugin.resources.validation import parse, problems
+from slipway.errors import UnreachableError
+
+if TYPE_CHECKING:
+    from bootstrap.log import Log
+    from bootstrap.plugin.resources.connecting import Connect
+    from bootstrap.service import ServiceReport
+    from bootstrap.session import Session
+    from bootstrap.verify import Drift
+    from slipway.desired import ServiceDesired
+
+
+@dataclass(frozen=True)
+class ServiceEdge:
+    """What this resource calls; `bootstrap.ssh` and `bootstrap.service`, or fakes."""
+
+    connect: Connect
+    converge: Callable[[Session, ServiceDesired, str, Log, Event], ServiceReport]
+    read: Callable[[Session, ServiceDesired], tuple[Drift, ...]]
+    remove: Callable[[Session, ServiceDesired, Log, Event], None]
+
+
+def real_edge() -> ServiceEdge:
+    from bootstrap import service  # noqa: PLC0415  loaded only when there is work
+
+    return ServiceEdge(real_connect(), service.converge_service, service.read_service, service.remove_service)
+
+
+class Service(Resource):
+    """Created when it answered one real completion. An update drains first, and the old bundle returns if it fails."""
+
+    token = "slipway:index:Service"  # noqa: S105
+    about = "What serves a model on one host: files, units, model file, health gate."
+    inputs = (
+        CONNECTION,
+        Input("desired", "object", "files, units, model and gate: slipway.desired.ServiceDesired"),
+        Input("api_key", "string", "what the health gate sends to the proxy", secret=True),
+        Input("triggers", "object", "values whose change asks for another convergence", required=False),
+    )
+    outputs = (
+        Output("release", "string", "the release that it was rendered from"),
+        Output("fingerprint", "string", "SHA-256 of all that it should be; gates behind it ask again when it changes"),
+        Output("completion", "string", "what the model answered at the health gate"),
+        Output("changed", "array", "what acted in the last convergence"),
+        Output("seconds", "object", "how long each step took"),
+        Output("host_key", "string", "the OpenSSH host key line that was met", stable=True),
+        drift.OUTPUT,
+    )
+
+    def __init__(self, edge: ServiceEdge | None = None) -> None:
+        self._edge = edge
+
+    @property
+    def edge(self) -> ServiceEdge:
+        return self._edge or real_edge()
+
+    def check(self, inputs: Values) -> list[Failure]:
+        from slipway.desired import Connection, ServiceDesired  # noqa: PLC0415  pydantic loads slowly
+
+        return [
+            *problems(Connection, inputs["connection"], ("connection",)),
+            *problems(ServiceDesired, inputs["desired"], ("desired",)),
+        ]
+
+    def diff(self, outputs: Values, inputs: Values, now: float) -> list[Change]:
+        del inputs, now
+        return drift.changes_of(outputs)
+
+    def preview(self, inputs: Values, outputs: Values | None) -> Values:
+        release = inputs["desired"].get("release", UNKNOWN) if isinstance(inputs["desired"], dict) else UNKNOWN
+        return {
+            **super().preview(inputs, outputs),
+            "release": release,
+            "fingerprint": fingerprint(inputs),
+            "drift": {},
+        }
+
+    def create(self, operation: Operation, inputs: Values) -> tuple[str, Values]:
+        resource_id = f"{inputs['connection']['name']}/{inputs['desired']['name']}"
+        return resource_id, self._converge(operation, resource_id, inputs, {})
+
+    def update(self, operation: Operation, resource_id: str, inputs: Values, outputs: Values) -> Values:
+        return self._converge(operation, resource_id, inputs, outputs)
+
+    def read(self, operation: Operation, resource_id: str, inputs: Values, outputs: Values) -> Values | None:
+        del resource_id
+        from slipway.desired import ServiceDesired  # noqa: PLC0415
+
+        desired = parse(ServiceDesired, inputs["desired"])
+        edge = self.edge
+        try:
+            with open_session(edge.connect, operation, parse_connection(inputs, outputs), READ_DEADLINE) as session:
+                found = drift.as_output(edge.read(session, desired))
+        except UnreachableError as error:
+            operation.log.warning(str(error))
+            found = {"connection": f"expected an answer, found: {error.what}"}
+        return {**outputs, "drift": found}
+
+    def delete(self, operation: Operation, resource_id: str, inputs: Values, outputs: Values) -> None:
+        del resource_id
+        from slipway.desired import ServiceDesired  # noqa: PLC0415
+
+        desired = parse(ServiceDesired, inputs["desired"])
+        edge = self.edge
+        with open_session(edge.connect, operation, parse_connection(inputs, outputs), READ_DEADLINE) as session:
+            edge.remove(session, desired, operation.log, operation.cancel)
+
+    def _converge(self, operation: Operation, resource_id: str, inputs: Values, outputs: Values) -> Values:
+        from slipway.desired import ServiceDesired  # noqa: PLC0415
+
+        desired = parse(ServiceDesired, inputs["desired"])
+        edge = self.edge
+        with open_session(edge.connect, operation, parse_connection(inputs, outputs)) as session:
+            seen: Values = {"host_key": session.pinned_host_key}
+            operation.exists(resource_id, {**outputs, **seen})
+            report = edge.converge(session, desired, inputs["api_key"], operation.log, operation.cancel)
+        return {
+            **seen,
+            "release": desired.release,
+            "fingerprint": fingerprint(inputs),
+            "completion": report.completion,
+            "changed": list(report.changed),
+            "seconds": dict(report.seconds),
+            "drift": {},
+        }
+
+
+def fingerprint(inputs: Values) -> object:
+    """SHA-256 (hex) of what the service should be, where and for which key; UNKNOWN while a part of that is."""
+    whole = {name: inputs[name] for name in ("desired", "api_key")}
+    if any(leaf is UNKNOWN for _, leaf in leaves(whole)):
+        return UNKNOWN
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
