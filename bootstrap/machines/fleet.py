@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -22,7 +22,7 @@ class KeyPair:
     """An SSH key: `public` as an OpenSSH line, `private` as OpenSSH PEM."""
 
     public: str
-    private: str
+    private: str = field(repr=False)
 
 
 @dataclass(frozen=True)

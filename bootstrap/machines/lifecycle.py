@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import re
 import shutil
@@ -52,6 +53,7 @@ def create(spec: MachineSpec, log: Log, cancel: threading.Event) -> MachineState
     _check(spec)
     waits = Waits(cancel)
     folder = spec.state.absolute()
+    spec = dataclasses.replace(spec, state=folder, base=spec.base.absolute())
     with _exclusively(folder):
         record = _read_record(folder)
         if record and record.fingerprint != fingerprint(spec):
