@@ -222,3 +222,9 @@ def _gate(
         health_deadline=health_deadline(settings, model.size).seconds,
         completion_deadline=completion_deadline(settings, model.size).seconds,
     )
+
+
+def with_placeholders(release: Release, images: Mapping[str, BuiltImage]) -> dict[str, BuiltImage]:
+    """`images`, and a stand-in for each recipe that was not built here: for looking at a plan, not for acting on it."""
+    recipes = {pin.build for pin in release.images.values() if pin.build is not None}
+    return {name: BuiltImage(reference=f"not-built-yet:{name}") for name in recipes} | dict(images)

@@ -1,0 +1,197 @@
+"""The commands. Each is a few lines: read, ask the core, print."""
+
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, ParamSpec
+
+import typer
+
+from slipway.cli.effects import Effects
+from slipway.errors import Problem, SettingsError, SlipwayError
+
+if TYPE_CHECKING:
+    from slipway.plan_types import Plan
+    from slipway.settings import Settings
+
+P = ParamSpec("P")
+
+StackFile = Annotated[str, typer.Argument(metavar="FILE", help="Stack file, such as stacks/Pulumi.local.yaml.")]
+OneRelease = Annotated[str | None, typer.Option("--release", metavar="NAME", help="One release; all of them without.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def build_app(effects: Effects) -> typer.Typer:
+    """The application. Exit codes are those of `slipway.errors`; a foreseeable fault is one sentence on stderr."""
+    app = typer.Typer(
+        name="slipway",
+        help="Puts AI models into production: check, plan and render a stack, and pin its releases.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    for add in (_add_check, _add_schema, _add_lock, _add_releases, _add_plan, _add_render):
+        add(app, effects)
+    return app
+
+
+def sentences(command: Callable[P, None]) -> Callable[P, None]:
+    """Say a `SlipwayError` on stderr and leave with its code; anything else is a fault of ours and keeps its trace."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except SlipwayError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(error.exit_code) from None
+
+    return wrapped
+
+
+def _add_check(app: typer.Typer, effects: Effects) -> None:
+    @app.command()
+    @sentences
+    def check(file: StackFile, as_json: AsJson = False) -> None:
+        """Say every problem of a stack file. Needs no Pulumi, no network and no host."""
+        problems: tuple[Problem, ...] = ()
+        try:
+            read_settings(effects, file)
+        except SettingsError as error:
+            if not as_json:
+                raise
+            problems = error.problems
+        if not as_json:
+            typer.echo(f"{file}: no problems")
+            return
+        listed = [
+            {"key": item.key, "line": getattr(item, "line", None), "what": item.what, "fix": item.fix}
+            for item in problems
+        ]
+        typer.echo(json.dumps({"file": file, "problems": listed}, indent=2, ensure_ascii=False))
+        if problems:
+            raise typer.Exit(SettingsError.exit_code)
+
+
+def _add_schema(app: typer.Typer, effects: Effects) -> None:
+    @app.command()
+    @sentences
+    def schema(
+        out: Annotated[str | None, typer.Option("--out", metavar="FILE", help="Write it there instead.")] = None,
+    ) -> None:
+        """Print the JSON Schema of a stack file, for editors."""
+        from slipway.settings import schema_text
+
+        if out is None:
+            typer.echo(schema_text(), nl=False)
+        else:
+            _write(effects, out, schema_text())
+
+
+def _add_lock(app: typer.Typer, effects: Effects) -> None:
+    @app.command()
+    @sentences
+    def lock(
+        release: OneRelease = None,
+        check: Annotated[bool, typer.Option("--check", help="Write nothing; fail when a lock is stale.")] = False,
+    ) -> None:
+        """Write what the releases resolve to: exact versions of all packages."""
+        from slipway.cli.locking import check_locks, write_lock
+        from slipway.releases import load_release, load_releases
+
+        chosen = [load_release(release)] if release else list(load_releases().values())
+        if check:
+            for line in check_locks(chosen):
+                typer.echo(line)
+            return
+        for item in chosen:
+            path, text, count = write_lock(item, effects.resolve_packages(item), effects.image_digests())
+            _write(effects, path, text)
+            typer.echo(f"{item.name}: {count} packages locked")
+
+
+def _add_releases(app: typer.Typer, effects: Effects) -> None:
+    del effects
+
+    @app.command()
+    @sentences
+    def releases() -> None:
+        """List the releases that a stack file can name."""
+        from slipway.releases import load_releases
+
+        for release in load_releases().values():
+            typer.echo(f"{release.name}  {release.summary} ({', '.join(release.os)}, {release.architecture})")
+
+
+def _add_plan(app: typer.Typer, effects: Effects) -> None:
+    @app.command()
+    @sentences
+    def plan(file: StackFile, as_json: AsJson = False) -> None:
+        """Say what a stack file leads to: hosts, waves, ports, images, deadlines and how they are computed."""
+        from slipway.cli.show import plan_data, show_plan
+
+        settings = read_settings(effects, file)
+        made = _plan(effects, file, settings)
+        if as_json:
+            typer.echo(json.dumps(plan_data(made, settings), indent=2, ensure_ascii=False))
+        else:
+            show_plan(made, settings)
+
+
+def _add_render(app: typer.Typer, effects: Effects) -> None:
+    @app.command()
+    @sentences
+    def render(
+        file: StackFile,
+        out: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder to write the files under.")],
+    ) -> None:
+        """Write the files that a host would get. Those that hold secrets are left out."""
+        from slipway.render import render_host
+
+        files = render_host(effects.templates(), _plan(effects, file, read_settings(effects, file)))
+        for item in files:
+            _write(effects, out.rstrip("/") + item.path, item.content)
+            typer.echo(out.rstrip("/") + item.path)
+
+
+def read_settings(effects: Effects, file: str) -> Settings:
+    """The settings of a stack file. Raises `SettingsError`, also when the file cannot be read."""
+    from slipway.settings import parse_stack_file
+
+    try:
+        text = effects.read_text(file)
+    except UnicodeDecodeError:
+        raise SettingsError(file, (Problem("(file)", "this is no UTF-8 text", "Is it a stack file?"),)) from None
+    except OSError as error:
+        what = f"this cannot be read: {error.strerror or error}"
+        raise SettingsError(file, (Problem("(file)", what, "Stack files are stacks/Pulumi.<stack>.yaml"),)) from None
+    return parse_stack_file(text, file)
+
+
+def stack_name(file: str) -> str:
+    """`local` of `stacks/Pulumi.local.yaml`; the file's own name where it follows no such pattern."""
+    name = file.rsplit("/", 1)[-1].removeprefix("Pulumi.")
+    return name.removesuffix(".yaml").removesuffix(".yml") or "stack"
+
+
+def _plan(effects: Effects, file: str, settings: Settings) -> Plan:
+    from slipway.plan import make_plan, with_placeholders
+    from slipway.releases import load_lock, load_release
+
+    release = load_release(settings.release)
+    images = with_placeholders(release, effects.built_images())
+    return make_plan(settings, release, load_lock(release.name), images, stack=stack_name(file))
+
+
+def _write(effects: Effects, path: str, text: str) -> None:
+    try:
+        effects.write_text(path, text)
+    except OSError as error:
+        raise SlipwayError(
+            f"this cannot be written: {error.strerror or error}", where=path, fix="Check the path and its permissions"
+        ) from None

@@ -1,0 +1,29 @@
+"""What the commands need done outside the core. Every member may raise `SlipwayError`; the first two `OSError` too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from slipway.plan import BuiltImage
+    from slipway.releases import Release
+
+
+@dataclass(frozen=True)
+class Effects:
+    """Callables only, so that a test passes lambdas."""
+
+    read_text: Callable[[str], str]
+    """the text of a file"""
+    write_text: Callable[[str, str], None]
+    """write a file, and make the folders above it"""
+    resolve_packages: Callable[[Release], Mapping[str, str]]
+    """{package: version} of everything that apt would install for a release on its bare OS"""
+    image_digests: Callable[[], Mapping[str, str]]
+    """{image: digest} of built images to pin in a lock; empty pins none"""
+    built_images: Callable[[], Mapping[str, BuiltImage]]
+    """images built on this computer, by the name of their recipe"""
+    templates: Callable[[], Mapping[str, str]]
+    """texts of the template folder, as `slipway.render.load_templates` returns them"""

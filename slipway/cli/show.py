@@ -1,0 +1,67 @@
+"""A plan for people, and the same as data."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import TypeAdapter
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from slipway.gates import completion_deadline, health_deadline
+from slipway.plan_types import Plan
+from slipway.settings import Settings
+from slipway.units import about_bytes, format_duration
+
+
+def plan_data(plan: Plan, settings: Settings) -> dict[str, Any]:
+    """The plan as JSON-able data, with the arithmetic of its deadlines."""
+    data: dict[str, Any] = TypeAdapter(Plan).dump_python(plan, mode="json")
+    size = plan.model.size
+    data["deadlines"] = {
+        "health": dataclasses.asdict(health_deadline(settings, size)),
+        "completion": dataclasses.asdict(completion_deadline(settings, size)),
+    }
+    return data
+
+
+def show_plan(plan: Plan, settings: Settings, console: Console | None = None) -> None:
+    """Print the plan on standard output, a row a fact."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for name, value in rows(plan, settings):
+        table.add_row(name, escape(value))
+    (console or Console(highlight=False)).print(table)
+
+
+def rows(plan: Plan, settings: Settings) -> Iterator[tuple[str, str]]:
+    """Name and value of each fact; a name is empty where the row goes on from the one above."""
+    size = plan.model.size
+    yield "stack", f"{plan.stack} (provider {plan.provider}, release {plan.release})"
+    yield "model", f"{plan.model_name}, {about_bytes(size)}, {plan.context} tokens a request, from {plan.model.source}"
+    for index, replica in enumerate(plan.replicas):
+        gpus = f", GPUs {', '.join(map(str, replica.gpus))}" if replica.gpus else ", CPU"
+        yield "" if index else "engines", f"{plan.engine.name} on 127.0.0.1:{replica.port}{gpus}"
+    proxy = plan.proxy
+    yield (
+        "proxy",
+        (
+            f"port {proxy.port} (TLS), {proxy.concurrency} at once a replica, {proxy.queue} may wait "
+            f"{format_duration(proxy.queue_seconds)}; metrics on 127.0.0.1:{proxy.metrics_port}"
+        ),
+    )
+    collector = plan.collector
+    target = f", sends to {collector.otlp_endpoint}" if collector.otlp_endpoint else ""
+    yield "collector", f"metrics on 127.0.0.1:{collector.prometheus_port}, {collector.memory_mib} MiB{target}"
+    for index, image in enumerate(plan.host.images):
+        yield "" if index else "images", f"{image.name} {image.reference}"
+    yield "packages", f"{len(plan.host.packages)} at exact versions, on {plan.host.os}"
+    for wave in plan.waves:
+        bake = f", then {format_duration(wave.bake_seconds)} of watching" if wave.bake_seconds else ""
+        yield "" if wave.index else "waves", f"{wave.index}: {', '.join(wave.hosts)}{bake}"
+    yield "deadlines", f"healthy: {health_deadline(settings, size).why}"
+    yield "", f"first completion: {completion_deadline(settings, size).why}"
