@@ -23,6 +23,7 @@ from bootstrap.paths import cache_dir
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout."""
+MOUNTS = Path("/proc/self/mountinfo")
 
 
 def fingerprint(*parts: bytes | str) -> str:
@@ -65,7 +66,7 @@ def ensure(target: Path, make: Callable[[Path], None]) -> Path:
 
 def remove_tree(path: Path) -> None:
     """Remove a folder, never crossing into something mounted below it (a root file system may have /proc mounted)."""
-    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    mounts = [line.split()[4] for line in MOUNTS.read_text().splitlines()]
     below = [mount for mount in mounts if mount.startswith(f"{path}/")]
     if below:
         raise OSError(f"{path} is not removed: {below[0]} is mounted. Unmount it first")

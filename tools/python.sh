@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced: check the Python that everything here starts with, and say in a sentence what is wrong with it.
 check_python() {
   local advice='Install Python 3.11 or newer (Debian, Ubuntu: apt-get install python3 python3-venv) and run it again.'
