@@ -110,8 +110,15 @@ class Runner:
                 self.run_apt(command) if apt else self._run(command)
 
     def _send(self, local: Path, remote: str, sha256: str) -> None:
+        told = -1
+
         def tell(done: int, total: int) -> None:
-            self.log.progress(f"{self.session.name}: sending {local.name}: {done >> 20} of {total >> 20} MiB")
+            nonlocal told
+            if (tenth := done * 10 // max(total, 1)) > told:
+                told = tenth
+                self.log.progress(
+                    f"{self.session.name}: sending {Path(remote).name}: {done >> 20} of {total >> 20} MiB"
+                )
 
         try:
             self.session.upload(local, remote, sha256, tell)

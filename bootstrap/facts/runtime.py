@@ -16,7 +16,8 @@ def _properties(text: str) -> dict[str, str]:
 def _parse_docker(text: str) -> dict[str, Any]:
     head, _, answers = text.partition("\n--\n")
     properties = _properties(head)
-    info, images = (json.loads(line) for line in answers.splitlines()) if answers.strip() else ({}, [])
+    documents: list[Any] = [json.loads(line) for line in answers.splitlines() if line.strip()]
+    info, images = documents if documents else [{}, []]
     return {
         "docker": {
             "active": properties["ActiveState"],
@@ -39,7 +40,7 @@ DOCKER = Fact(
 [ /etc/docker/daemon.json -nt /run/docker.pid ] && [ -e /run/docker.pid ] && echo stale=1 || echo stale=0
 if [ -S /run/docker.sock ] && [ -e /run/docker.pid ] && command -v curl >/dev/null; then
   echo --
-  curl -sS --max-time 30 --unix-socket /run/docker.sock http://docker/info -w '\n' --next -sS --max-time 30 \
+  curl -sS --max-time 30 --unix-socket /run/docker.sock -w '\n' http://docker/info --next -sS --max-time 30 \
     --unix-socket /run/docker.sock http://docker/images/json
 fi""",
     _parse_docker,
