@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import posixpath
 import tarfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -155,10 +156,10 @@ def swap_script(service: str, changed: Iterable[HostFile], obsolete: Iterable[st
     lines += [f"[ -d {quote(path)} ] || mkdir -p -m 0755 {quote(path)}" for path in directories]
     for file in changed:
         path = quote(file.path)
-        lines.append(
-            f"mkdir -p {quote(file.path.rsplit('/', 1)[0] or '/')}; cp --preserve=mode,ownership {source}{path} {path}.slipway-new; "
-            f"mv -f {path}.slipway-new {path}"
-        )
+        lines.append(f"mkdir -p {quote(posixpath.dirname(file.path))}")
+        # not the times: the bundle's are those of no real change
+        lines.append(f"cp --preserve=mode,ownership {source}{path} {path}.slipway-new")
+        lines.append(f"mv -f {path}.slipway-new {path}")
     return "\n".join(lines)
 
 
