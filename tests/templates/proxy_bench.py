@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -42,14 +41,6 @@ with socket.socket(socket.AF_UNIX) as peer:
     while data := peer.recv(65536):
         sys.stdout.buffer.write(data)
 """
-
-
-def haproxy() -> str:
-    """Path of HAProxy, or skip: it is a package of the machine, not of Python."""
-    found = shutil.which("haproxy", path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin")
-    if not found:
-        pytest.skip("haproxy is not installed on this machine")
-    return found
 
 
 def free_port() -> int:
@@ -93,8 +84,9 @@ def write_certificate(path: Path) -> None:
 class ProxyBench:
     """A host's /etc/slipway, /run/slipway and /usr/local/lib/slipway under one folder, and HAProxy running on them."""
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
+    def __init__(self, folder: Path, haproxy: Path, plan: Plan) -> None:
         self.folder = folder
+        self.haproxy = haproxy
         self.plan = plan
         self.log = folder / "proxy.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -134,7 +126,7 @@ class ProxyBench:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [haproxy(), "-W", "-db", "-f", str(self.configuration)], stdout=log, stderr=subprocess.STDOUT
+                [self.haproxy, "-W", "-db", "-f", str(self.configuration)], stdout=log, stderr=subprocess.STDOUT
             )
         wait_for(self.is_listening, 10)
 
@@ -174,7 +166,7 @@ class ProxyBench:
 
 
 @contextmanager
-def running_proxy(folder: Path, engines: list[StubEngine], **settings: Any) -> Iterator[ProxyBench]:
+def running_proxy(folder: Path, haproxy: Path, engines: list[StubEngine], **settings: Any) -> Iterator[ProxyBench]:
     """HAProxy before `engines`; `settings` replace fields of the plan's ProxyPlan."""
     base = cpu_plan(replicas=len(engines))
     ports = {"port": free_port(), "metrics_port": free_port()}
@@ -183,7 +175,7 @@ def running_proxy(folder: Path, engines: list[StubEngine], **settings: Any) -> I
         replicas=tuple(ReplicaPlan(index=index, port=engine.port) for index, engine in enumerate(engines)),
         proxy=replace(base.proxy, **(ports | settings)),
     )
-    bench = ProxyBench(folder, plan)
+    bench = ProxyBench(folder, haproxy, plan)
     try:
         bench.start()
         yield bench

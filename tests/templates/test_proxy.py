@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.templates.plans import API_KEY, API_KEY_SHA256
-from tests.templates.proxy_bench import ProxyBench, haproxy, running_proxy, wait_for
+from tests.templates.plans import API_KEY, API_KEY_SHA256, CASES
+from tests.templates.proxy_bench import ProxyBench, running_proxy, wait_for
 from tests.templates.stub_engine import StubEngine
 
 pytestmark = pytest.mark.net
@@ -31,9 +31,11 @@ def engine() -> Iterator[StubEngine]:
 
 
 @pytest.fixture
-def proxy(tmp_path: Path, engine: StubEngine) -> Iterator[ProxyBench]:
+def proxy(tmp_path: Path, haproxy: Path, engine: StubEngine) -> Iterator[ProxyBench]:
     """Two places, two may wait, five seconds at most."""
-    with running_proxy(tmp_path, [engine], concurrency=2, queue=2, queue_seconds=5, retry_after_seconds=7) as bench:
+    with running_proxy(
+        tmp_path, haproxy, [engine], concurrency=2, queue=2, queue_seconds=5, retry_after_seconds=7
+    ) as bench:
         wait_for(lambda: bench.ready() == 200)
         yield bench
 
@@ -152,9 +154,9 @@ def test_burst_is_served_or_refused_and_never_over_the_limit(proxy: ProxyBench, 
     assert engine.most == 2
 
 
-def test_wait_in_the_queue_ends_with_503(tmp_path: Path, engine: StubEngine) -> None:
+def test_wait_in_the_queue_ends_with_503(tmp_path: Path, haproxy: Path, engine: StubEngine) -> None:
     settings = {"concurrency": 1, "queue": 5, "queue_seconds": 1, "retry_after_seconds": 9}
-    with running_proxy(tmp_path, [engine], **settings) as proxy, ThreadPoolExecutor(1) as pool:
+    with running_proxy(tmp_path, haproxy, [engine], **settings) as proxy, ThreadPoolExecutor(1) as pool:
         wait_for(lambda: proxy.ready() == 200)
         slow = pool.submit(ask, proxy, delay=2.5)
         wait_for(lambda: engine.running == 1)
@@ -167,8 +169,10 @@ def test_wait_in_the_queue_ends_with_503(tmp_path: Path, engine: StubEngine) -> 
         assert slow.result().status_code == 200
 
 
-def test_queue_of_none_refuses_only_when_all_places_are_taken(tmp_path: Path, engine: StubEngine) -> None:
-    with running_proxy(tmp_path, [engine], concurrency=1, queue=0) as proxy, ThreadPoolExecutor(1) as pool:
+def test_queue_of_none_refuses_only_when_all_places_are_taken(
+    tmp_path: Path, haproxy: Path, engine: StubEngine
+) -> None:
+    with running_proxy(tmp_path, haproxy, [engine], concurrency=1, queue=0) as proxy, ThreadPoolExecutor(1) as pool:
         wait_for(lambda: proxy.ready() == 200)
         slow = pool.submit(ask, proxy, delay=0.6)
         wait_for(lambda: engine.running == 1)
@@ -177,32 +181,34 @@ def test_queue_of_none_refuses_only_when_all_places_are_taken(tmp_path: Path, en
         assert ask(proxy).status_code == 200
 
 
-def test_replicas_share_the_load(tmp_path: Path) -> None:
+def test_replicas_share_the_load(tmp_path: Path, haproxy: Path) -> None:
     with StubEngine().serving() as one, StubEngine().serving() as two:
-        with running_proxy(tmp_path, [one, two], concurrency=2, queue=8) as proxy, ThreadPoolExecutor(4) as pool:
+        with (
+            running_proxy(tmp_path, haproxy, [one, two], concurrency=2, queue=8) as proxy,
+            ThreadPoolExecutor(4) as pool,
+        ):
             wait_for(lambda: proxy.ready() == 200)
             assert set(pool.map(lambda _: ask(proxy, delay=0.5).status_code, range(4))) == {200}
         assert (one.most, two.most) == (2, 2)
 
 
 def test_stream_passes_chunk_by_chunk(proxy: ProxyBench) -> None:
-    with proxy.client() as client:
-        with client.stream("POST", CHAT, json={"chunks": 4, "gap": 0.3}) as response:
-            arrivals = [(time.monotonic(), line) for line in response.iter_lines() if line]
+    with proxy.client() as client, client.stream("POST", CHAT, json={"chunks": 4, "gap": 0.3}) as response:
+        arrivals = [(time.monotonic(), line) for line in response.iter_lines() if line]
     assert [line for _, line in arrivals] == [f"data: {index}" for index in range(4)]
     gaps = [after[0] - before[0] for before, after in itertools.pairwise(arrivals)]
     assert all(0.15 < gap < 0.6 for gap in gaps), gaps
 
 
-def test_stream_outlives_the_timeouts_of_an_idle_client(tmp_path: Path, engine: StubEngine) -> None:
-    with running_proxy(tmp_path, [engine], client_seconds=1, stream_seconds=4) as proxy:
+def test_stream_outlives_the_timeouts_of_an_idle_client(tmp_path: Path, haproxy: Path, engine: StubEngine) -> None:
+    with running_proxy(tmp_path, haproxy, [engine], client_seconds=1, stream_seconds=4) as proxy:
         wait_for(lambda: proxy.ready() == 200)
         assert ask(proxy, delay=2.5).status_code == 200
         assert ask(proxy, chunks=3, gap=1.8).text.count("data:") == 3
 
 
-def test_silent_engine_is_504(tmp_path: Path, engine: StubEngine) -> None:
-    with running_proxy(tmp_path, [engine], stream_seconds=1) as proxy:
+def test_silent_engine_is_504(tmp_path: Path, haproxy: Path, engine: StubEngine) -> None:
+    with running_proxy(tmp_path, haproxy, [engine], stream_seconds=1) as proxy:
         wait_for(lambda: proxy.ready() == 200)
         response = ask(proxy, delay=4)
     assert response.status_code == 504
@@ -325,9 +331,12 @@ def test_socket_is_for_root_only(proxy: ProxyBench) -> None:
     assert (proxy.folder / "run/slipway/proxy.sock").stat().st_mode & 0o777 == 0o600
 
 
-def test_configuration_has_no_warning(proxy: ProxyBench) -> None:
-    result = subprocess.run(
-        [haproxy(), "-c", "-dW", "-f", str(proxy.configuration)], capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 0, result.stderr
-    assert "WARNING" not in result.stderr
+@pytest.mark.parametrize("case", CASES)
+def test_configuration_has_no_warning(tmp_path: Path, haproxies: dict[str, Path], case: str) -> None:
+    bench = ProxyBench(tmp_path, next(iter(haproxies.values())), CASES[case])
+    for name, haproxy in haproxies.items():
+        result = subprocess.run(
+            [haproxy, "-c", "-dW", "-f", str(bench.configuration)], capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, f"{name}: {result.stderr}"
+        assert "WARNING" not in result.stderr, name
