@@ -29,9 +29,10 @@ if [ ! -x "$uv" ]; then
 fi
 
 echo "installing .venv from uv.lock" >&2
+python=$(python3 -c 'import sys; print(sys.executable)') # the interpreter itself, where python3 is a wrapper
 rm -f .venv/.slipway-*
 groups=()
 if [ "$group" != dev ]; then groups=(--group "$group"); fi
-UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=.venv "$uv" sync --frozen --quiet --python "$(command -v python3)" "${groups[@]}"
+UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=.venv "$uv" sync --frozen --quiet --python "$python" "${groups[@]}"
 echo "$current" >.venv/.slipway-dev
 echo "$current" >"$stamp"
