@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pulumi
 from pulumi.runtime.config import get_config_env
@@ -46,15 +47,27 @@ def state_dir() -> Path:
 
 def built_images() -> dict[str, BuiltImage]:
     """Images that were built on this machine, by name; empty where every image comes from a registry."""
-    index = state_dir() / "images.json"
-    if not index.exists():
-        return {}
-    return {name: BuiltImage(**image) for name, image in json.loads(index.read_text()).items()}
+    return {
+        name: BuiltImage(
+            reference=image["image_id"],
+            archive=image["archive"],
+            archive_sha256=image["archive_sha256"],
+            digest=image["digest"],
+        )
+        for name, image in _artifacts().get("images", {}).items()
+    }
 
 
-def base_tree() -> Path:
+def base_tree(name: str = "bookworm") -> Path:
     """The root file system that local machines boot from. Raises PlanError before it was built."""
-    link = state_dir() / "base"
-    if not link.exists():
-        raise PlanError("no base tree was built on this machine yet", where=str(link), fix="Run: make images")
-    return link.resolve()
+    base = _artifacts().get("bases", {}).get(name)
+    if base is None:
+        raise PlanError(f"the base {name} was not built on this machine yet", where="local", fix="Run: make images")
+    return Path(base["tree"])
+
+
+def _artifacts() -> dict[str, Any]:
+    """What `make images` wrote down about what it built."""
+    index = state_dir() / "artifacts.json"
+    found: dict[str, Any] = json.loads(index.read_text()) if index.exists() else {}
+    return found
