@@ -56,7 +56,7 @@ def parse_bytes(value: object) -> int:
     factor = BYTE_UNITS.get(unit)
     if factor is None:
         near = next((name for name in BYTE_UNITS if name.lower() in (unit.lower(), unit.lower() + "b")), None)
-        near = near or {"k": "KiB", "m": "MiB", "g": "GiB", "t": "TiB"}.get(unit.lower()[:1])
+        near = near or {"k": "kB", "m": "MB", "g": "GB", "t": "TB"}.get(unit.lower()[:1])
         hint = f'Write "{number}{near}"' if near else fix
         raise BadValueError(
             f"{quoted(value)} has the unit {quoted(unit)}, which is none of {', '.join(BYTE_UNITS)}", hint

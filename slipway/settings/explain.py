@@ -16,6 +16,7 @@ from slipway.units import BadValueError, quoted
 
 Loc = tuple[int | str, ...]
 
+IN_QUOTES = "Put quotes around it, as it stands in the file"
 SECRETS = ("api_key", "ssh_private_key")
 NOT_ENCRYPTED = "this secret is not encrypted, so that everybody who reads the file has it"
 NOT_SECRET = (
@@ -44,6 +45,10 @@ def problems_of(error: ValidationError, root: type[Section]) -> list[tuple[Loc, 
     found: dict[Loc, Problem] = {}
     for details in error.errors(include_url=False):
         loc = tuple(part for part in details["loc"] if part != "[key]")
+        if loc[0] in SECRETS:
+            fix = f"Use a new one, and set it with `pulumi config set --secret {dotted(loc[:1])}`"
+            found[loc[:1]] = Problem(dotted(loc[:1]), NOT_ENCRYPTED, fix)
+            continue
         found.setdefault(loc, explain(loc, details, root))
     return list(found.items())
 
@@ -116,8 +121,6 @@ def _needed_fix(loc: Loc) -> str:
 
 def _wrong_type(loc: Loc, kind: str, value: object, root: type[Section]) -> tuple[str, str]:  # noqa: PLR0911
     shown = quoted(value)
-    if loc[0] in SECRETS:
-        return NOT_ENCRYPTED, f"Use a new one, and set it with `pulumi config set --secret {dotted(loc[:1])}`"
     if isinstance(value, dict) and set(value) == {"secure"}:
         return NOT_SECRET, "Set it again without --secret"
     if value is None:
@@ -129,19 +132,19 @@ def _wrong_type(loc: Loc, kind: str, value: object, root: type[Section]) -> tupl
         return f"{shown} is no list", "Write a list, one item a line, each after a hyphen"
     if kind in ("dict_type", "mapping_type"):
         return f"{shown} is no mapping", "Write `name: value` lines under it"
+    if kind == "string_type" and isinstance(value, (bool, int, float)):
+        return f"YAML reads this as {'true or false' if isinstance(value, bool) else f'the number {value}'}", IN_QUOTES
     if kind == "string_type":
-        return f"{shown} is no text", f"Put it in quotes: '{value}'" if _scalar(value) else "Write one text"
+        return f"{shown} is no text", "Write one text"
     if kind.startswith("int_"):
         number = isinstance(value, str) and re.fullmatch(r"-?[0-9]+", value)
-        fix = f"Write {value} without quotes" if number else "Write a whole number, such as 4"
+        low, high = _bounds(loc, root)
+        span = f" from {low} to {high}" if high is not None else f", {low} or more" if low is not None else ""
+        fix = f"Write {value} without quotes" if number else f"Write a whole number{span}"
         return f"{shown} is no whole number" if not number else f"{shown} is text, not a number", fix
     if kind.startswith("float_"):
         return f"{shown} is no number", "Write a number, such as 0.9"
     return f"{shown} is not right: {kind.replace('_', ' ')}", "See docs/stack.schema.json for what fits here"
-
-
-def _scalar(value: object) -> bool:
-    return isinstance(value, (bool, int, float))
 
 
 def model_at(loc: Loc, root: type[Section]) -> type[Section]:

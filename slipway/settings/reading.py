@@ -48,14 +48,14 @@ def parse_stack_file(text: str, source: str) -> Settings:
         problems.append(Problem("(file)", "this is no mapping", f"Write `config:` and {NAMESPACE}:… keys under it"))
         raise SettingsError(source, tuple(problems))
     placed = _top_keys(data)
+    settings = None
     config = data.get("config")
     if isinstance(config, dict):
         placed += _namespaces(config)
         values = {key.split(":", 1)[1]: value for key, value in config.items() if key.startswith(f"{NAMESPACE}:")}
         settings, wrong = _validate(values)
         placed += [(("config", f"{NAMESPACE}:{loc[0]}", *loc[1:]), problem) for loc, problem in wrong]
-    else:
-        settings = None
+    elif config is not None or not any("config" in problem.fix for _, problem in placed):
         what = "there is no configuration" if config is None else "this is no mapping"
         placed.append((("config",), Problem("config", what, f"Write `config:` and {NAMESPACE}:… keys under it")))
     problems += _with_lines(placed, document.lines)
@@ -164,6 +164,8 @@ def _related(one: Loc, other: Loc) -> bool:
 def _with_lines(placed: list[tuple[Loc, Problem]], lines: Mapping[Loc, int]) -> list[Problem]:
     numbered = []
     for path, problem in placed:
-        line = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
+        # A key that is not there is placed at its section; `config:` itself would be no help.
+        nearest_places = (path[:n] for n in range(len(path), min(len(path), 2) - 1, -1))
+        line = next((lines[place] for place in nearest_places if place in lines), None)
         numbered.append((line or 0, FileProblem(problem.key, problem.what, problem.fix, line) if line else problem))
     return [problem for _, problem in sorted(numbered, key=lambda item: item[0])]

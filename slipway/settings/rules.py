@@ -110,7 +110,9 @@ def model(settings: Settings) -> Iterator[Finding]:
             value = getattr(chosen, field)
             if value is not None and value != getattr(known, field):
                 fix = "Take it out, or add the source of the other file"
-                yield Finding(("model", field), f"{chosen.name} of the catalogue has {getattr(known, field)}", fix)
+                yield Finding(
+                    ("model", field), f"the {field} of {chosen.name} in the catalogue is {getattr(known, field)}", fix
+                )
         if chosen.context is not None and chosen.context > known.context:
             what = f"{chosen.context} tokens are more than the {known.context} that {chosen.name} was trained for"
             yield Finding(("model", "context"), what, f"Write {known.context} or fewer")
@@ -280,7 +282,7 @@ def rollout(settings: Settings) -> Iterator[Finding]:
     hosts = len(settings.ssh.inventory) if settings.provider == "ssh" else settings.hosts.count
     policy, used = settings.rollout, (("hosts",), ("ssh", "inventory"), ("rollout", "max_unavailable"))
     if policy.canary > hosts > 0:
-        what = f"a canary of {policy.canary} is more than the {hosts} hosts there are"
+        what = f"a canary of {policy.canary} is more than all hosts, of which there are {hosts}"
         yield Finding(("rollout", "canary"), what, f"Write {hosts} or fewer", used)
     elif isinstance(policy.max_unavailable, int) and policy.canary > policy.max_unavailable:
         what = f"a canary of {policy.canary} is more than max_unavailable {policy.max_unavailable}"

@@ -16,6 +16,11 @@ MAX_DEPTH = 40
 MAX_NODES = 50_000
 """aliases of aliases are few bytes and very many nodes"""
 
+STANDARD = "tag:yaml.org,2002:"
+UNREAD = {STANDARD + name for name in ("set", "omap", "pairs", "binary")}
+PLAIN_TEXT = {STANDARD + "timestamp"}
+"""no setting is a date; one that looks like a date stays the text it is"""
+
 
 @dataclass
 class Document:
@@ -74,10 +79,14 @@ class _Reader:
             raise _Stop(Problem(f"(line {line})", "values are nested without end", "Take out the alias or the nesting"))
         self.document.lines.setdefault(path, line)
         above |= {id(node)}
+        if not node.tag.startswith(STANDARD) or node.tag in UNREAD or "python" in node.tag:
+            raise _Stop(Problem(f"(line {line})", f"the tag {node.tag!r} is not read here", "Take the tag out"))
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path, above)
         if isinstance(node, yaml.SequenceNode):
             return [self.read(item, (*path, index), above) for index, item in enumerate(node.value)]
+        if node.tag in PLAIN_TEXT:
+            return str(node.value)
         return self.loader.construct_object(node)
 
     def _mapping(self, node: yaml.MappingNode, path: Path, above: frozenset[int]) -> dict[str, object]:
@@ -104,7 +113,12 @@ def _syntax(error: yaml.YAMLError) -> Problem:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     where = f"(line {mark.line + 1})" if mark is not None else "(file)"
     what = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be parsed"
-    if "tab" in str(error) or "\\t" in str(what):
+    context = getattr(error, "context_mark", None)
+    if "end of stream" in what and context is not None:
+        return Problem(f"(line {context.line + 1})", "this is no YAML: what is opened here is never closed", "Close it")
+    if "another document" in what:
+        return Problem(where, "a second document starts here, and a stack file has one", "Take the --- out")
+    if "'\\t'" in str(what):
         return Problem(where, "this is no YAML: a tab indents the line", "Indent with spaces")
     return Problem(
         where, f"this is no YAML: {what}", "Check indentation, colons and quotes on this line and the one before"
