@@ -133,7 +133,10 @@ def install_packages(facts: Facts, desired: HostDesired) -> Steps:
         )
     # All pinned names go in: apt then refuses a set that does not fit together, instead of moving a neighbour.
     names = ", ".join(f"{package.name} {package.version}" for package in wrong)
-    return Steps(f"{len(wrong)} packages are not as pinned", (install(desired.packages, f"install {names}"),))
+    return Steps(
+        f"{len(wrong)} of {len(desired.packages)} packages are not at their pinned version",
+        (install(desired.packages, f"install {names}"),),
+    )
 
 
 def _missing(package: Package, versions: tuple[str, ...]) -> str:
