@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,8 @@ class Run:
 
     def diagnostics(self) -> str:
         """Everything the run said to a person, colours taken out."""
-        said = [event["diagnosticEvent"]["message"] for event in self.events if "diagnosticEvent" in event]
+        events = [event["diagnosticEvent"] for event in self.events if "diagnosticEvent" in event]
+        said = [event["message"] for event in events if event["severity"] != "debug"]
         return re.sub(r"<\{%[^%]*%\}>", "", "".join(said)) + self.output
 
 
@@ -123,12 +125,13 @@ class Project:
         confirm = () if verb == "preview" else ("--yes", "--skip-preview")
         quiet = ("--non-interactive", "--color", "never", "--suppress-progress")
         command = ["pulumi", verb, "--stack", self.stack, *quiet]
-        log = (self.folder / f"{events.stem}.log").open("wb+")
-        process = subprocess.Popen(
-            [*command, "--event-log", str(events), *confirm, *arguments],
-            cwd=self.folder, env=self.env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
-        return Started(process, events, Path(log.name), time.monotonic())
+        log = self.folder / f"{events.stem}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*command, "--event-log", str(events), *confirm, *arguments],
+                cwd=self.folder, env=self.env, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+        return Started(process, events, log, time.monotonic())
 
     def run(self, verb: str, *arguments: str, expect: int | None = 0) -> Run:
         done = self.start(verb, *arguments).wait()
@@ -178,6 +181,14 @@ class Started:
     def interrupt(self) -> None:
         """Ctrl-C: SIGINT to the whole process group."""
         os.killpg(self.process.pid, signal.SIGINT)
+
+    def wait_until(self, condition: Callable[[], object], timeout: float = 60) -> None:
+        """Wait for something that the command does; it must not end before."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"it did not come to that:\n{self.wait().diagnostics()}")
+            time.sleep(0.02)
 
     def wait(self, timeout: float = 120) -> Run:
         try:
