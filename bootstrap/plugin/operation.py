@@ -41,13 +41,21 @@ class Masker:
         return text
 
 
+PROGRESS_SECONDS = 2.0
+"""what a person waits without wondering"""
+
+
 class OperationLog:
     """A `bootstrap.log.Log` that writes beside one resource in Pulumi's diagnostics, with secrets masked."""
 
-    def __init__(self, sink: Sink, urn: str, mask: Callable[[str], str]) -> None:
+    def __init__(
+        self, sink: Sink, urn: str, mask: Callable[[str], str], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._sink = sink
         self._urn = urn
         self._mask = mask
+        self._clock = clock
+        self._next_progress = 0.0
 
     def debug(self, text: str) -> None:
         self._sink.send("debug", self._mask(text), self._urn, ephemeral=False)
@@ -59,7 +67,10 @@ class OperationLog:
         self._sink.send("warning", self._mask(text), self._urn, ephemeral=False)
 
     def progress(self, text: str) -> None:
-        self._sink.send("info", self._mask(text), self._urn, ephemeral=True)
+        """One in `PROGRESS_SECONDS` at most: where there is no terminal, Pulumi prints a line for each."""
+        if self._clock() >= self._next_progress:
+            self._next_progress = self._clock() + PROGRESS_SECONDS
+            self._sink.send("info", self._mask(text), self._urn, ephemeral=True)
 
 
 @dataclass
