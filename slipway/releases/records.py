@@ -22,6 +22,7 @@ TOOLKIT_PACKAGES = (
 
 PackageName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]+$")]
 PackageVersion = Annotated[str, StringConstraints(pattern=r"^([0-9]+:)?[0-9][A-Za-z0-9.+~-]*$")]
+ImageName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 ImageReference = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}$")]
 
@@ -72,7 +73,7 @@ class Release(Record):
     runtime: Runtime = "docker"
     packages: tuple[PackageName, ...] = Field(min_length=1)
     """the packages asked for; what apt adds to them is in the lock"""
-    images: dict[str, ImagePin]
+    images: dict[ImageName, ImagePin]
     gpu: GpuStack | None = None
 
 
@@ -83,5 +84,5 @@ class Lock(Record):
     fingerprint: Digest
     """of the release's pins when the lock was made; another one means that the lock is stale"""
     packages: dict[PackageName, PackageVersion]
-    images: dict[str, Digest] = {}
+    images: dict[ImageName, Digest] = {}
     """digests of images that recipes build, where they are pinned as well"""
