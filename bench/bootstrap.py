@@ -19,7 +19,6 @@ from pathlib import Path
 from bench import hosts
 from bench.report import Report, say
 from bench.running import BenchError, need_root, run_main, timed, workspace
-from bootstrap.log import NullLog
 from bootstrap.machines.fleet import fleet
 from bootstrap.session import Command, Session
 from slipway.desired import Connection, HostDesired
@@ -75,7 +74,7 @@ def round_of(name: str, base: Path, root: Path, desired: HostDesired) -> tuple[f
     with fleet(1, base, root) as machines:
         inventory = hosts.write_inventory(root / "contender", machines, desired)
         # The first login of a machine's life is slower, whoever does it.
-        hosts.on_all(hosts.connections(machines), lambda session: None)
+        hosts.on_all(hosts.connections(machines), lambda _: None)
         seconds = CONTENDERS[name](inventory, desired)
         found: list[str] = []
         hosts.on_all(hosts.connections(machines), lambda session: found.append(packages_of(session)))

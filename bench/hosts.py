@@ -68,7 +68,7 @@ def write_inventory(folder: Path, machines: Fleet, desired: HostDesired) -> Path
     return inventory
 
 
-def on_all(reached: list[Connection], act: Callable[[Session], None]) -> None:
+def on_all(reached: list[Connection], act: Callable[[Session], object]) -> None:
     """Does something on every host at once."""
 
     def one(connection: Connection) -> None:
@@ -102,7 +102,7 @@ def converged_tree(base: Path, root: Path, converge: Callable[[Connection], None
         converge(connection)
         say(f"one host is converged after {time.monotonic() - started:.0f} s; copying its file system")
         stop = Command("systemctl stop docker.socket docker.service && sync", "let Docker write what it has")
-        on_all([connection], lambda session: session.run(stop) and None)
+        on_all([connection], lambda session: session.run(stop))
         folder = Path(one.machines[0].state)
         pid = running_pid(folder / "process.json")
         if pid is None:
