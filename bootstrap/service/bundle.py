@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from bootstrap.service.layout import UNITS, bundles_path, unit_path
+from bootstrap.service.layout import BUNDLES, UNITS, bundles_path, unit_path
 from bootstrap.session import quote
 from slipway.desired import HostFile, ServiceDesired, Unit
 from slipway.errors import ServiceError
@@ -122,7 +122,7 @@ def unpack_script(service: str) -> str:
     """Reads a packed bundle from standard input into `next`."""
     folder = quote(bundles_path(service))
     return (
-        f"set -e; umask 077; mkdir -p {folder}/started; chmod 700 {folder}; rm -rf {folder}/next; "
+        f"set -e; mkdir -p {BUNDLES}; umask 077; mkdir -p {folder}/started; chmod 700 {folder}; rm -rf {folder}/next; "
         f"mkdir {folder}/next; tar -x -p -C {folder}/next -f -"
     )
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from bootstrap.log import Log
 from bootstrap.service.answers import LATER, Answer, completion_request, completion_text, model_names
-from bootstrap.service.layout import CA_CERTIFICATE, part, parts
+from bootstrap.service.layout import CA_CERTIFICATE, NEEDS_CURL, part, parts
 from bootstrap.service.logs import tail
 from bootstrap.service.model_sources import curl_lines
 from bootstrap.service.policies import COMPLETION, GATE
@@ -103,7 +103,7 @@ class Gate:
     def _look(self, purpose: str, urls: dict[int, str]) -> tuple[dict[str, LiveUnit], dict[int, Answer]]:
         """Asks systemd for all units and each of `urls` for an answer, in one round trip."""
         names = quote(*(unit.name for unit in self.desired.units))
-        lines = [part("units"), f"systemctl show -p {SHOWN} {names}" if names else ":"]
+        lines = [NEEDS_CURL, part("units"), f"systemctl show -p {SHOWN} {names}" if names else ":"]
         for index, url in urls.items():
             ask = f"curl -q -sS -m {LOOK_SECONDS} -w '\\n%{{http_code}}' {quote(url)} 2>/dev/null"
             lines += [part(str(index)), ask]

@@ -13,6 +13,7 @@ import posixpath
 from dataclasses import dataclass
 
 from bootstrap.log import Log
+from bootstrap.service.layout import NEEDS_CURL
 from bootstrap.service.model_cache import local_model
 from bootstrap.service.model_sources import Credentials, Source, curl_config, deadline, parse_source, public
 from bootstrap.service.policies import DOWNLOAD, TRANSFER
@@ -233,7 +234,7 @@ class _Transfer:
         )
         # printf is built into the shell: what it prints, tokens and signed addresses, is in nobody's argv
         script = (
-            "command -v curl > /dev/null || exit 127\n"
+            f"{NEEDS_CURL}\n"
             f"umask 022; mkdir -p {folder} && config=$(cat) || exit 1\n{self._stop_script()}\n"
             f"rm -f {folder}/exit {folder}/pid; : > {folder}/seen; : >> {partial}\n"
             f"printf '%s\\n' \"$config\" | setsid sh -c {quote(inner)} > /dev/null 2>&1 &\n"
