@@ -30,6 +30,8 @@ NSPAWN_RUN = Path("/run/systemd/nspawn")
 
 def prepare(spec: MachineSpec, log: Log) -> Reach:
     """Network and disk of a machine that is not running."""
+    if not (spec.base / "usr").is_dir():
+        raise MachineError("there is no base tree", where=str(spec.base), fix="Build it, then run this again.")
     allocation, address = network.attach(spec.state, log)
     guest = GuestNetwork(
         interface="host0",
@@ -70,7 +72,9 @@ def resume(record: Record, log: Log) -> None:
 def stop(folder: Path) -> None:
     """Ends every process of the machine, and takes away its cgroup, its interface, and nspawn's notes. Idempotent."""
     names = names_of(folder)
-    groups = supervise.cgroup_folders(names.cgroup)
+    groups = [group for group in supervise.cgroup_folders(names.cgroup) if group.exists()]
+    if groups and os.geteuid() != 0:
+        raise MachineError("a system container is ended by root only", where=str(folder), fix="Run this as root.")
     pid = running_pid(folder / "process.json")
     end = time.monotonic() + KILL_DEADLINE
     while not _kill_all(groups, pid):

@@ -10,6 +10,7 @@ where `remove` looks for it. DESCRIPTOR is a pipe's end whose closing says so.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -39,6 +40,7 @@ def main(folder: Path, ready: int) -> int:
     for group in groups:
         for part in ("supervisor", "machine"):
             (group / part).mkdir(parents=True, exist_ok=True)
+        delegate(group)
     enter(groups, "supervisor")
     mount_overlay(folder, launch["lower"])
     write_process(folder)
@@ -78,6 +80,13 @@ def say(text: str) -> None:
 def enter(groups: list[Path], part: str) -> None:
     for group in groups:
         (group / part / "cgroup.procs").write_text(str(os.getpid()))
+
+
+def delegate(group: Path) -> None:
+    """Lets the machine limit memory, CPU and processes of its own services, where the unified hierarchy can."""
+    with contextlib.suppress(OSError):  # another hierarchy, or one whose controllers are elsewhere
+        controllers = (group / "cgroup.controllers").read_text().split()
+        (group / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in controllers))
 
 
 def mount_overlay(folder: Path, lower: str) -> None:
