@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import pulumi
 from pulumi.runtime.config import get_config_env
 
-from slipway.errors import PlanError
-from slipway.plan import BuiltImage
+from slipway.artifacts import FILE, Artifacts, parse_artifacts
 from slipway.settings import Settings, settings_from_config
 
 NAMESPACE = "slipway:"
@@ -45,29 +43,7 @@ def state_dir() -> Path:
     return Path(os.environ.get("SLIPWAY_STATE", ROOT / ".slipway")).resolve()
 
 
-def built_images() -> dict[str, BuiltImage]:
-    """Images that were built on this machine, by name; empty where every image comes from a registry."""
-    return {
-        name: BuiltImage(
-            reference=image["image_id"],
-            archive=image["archive"],
-            archive_sha256=image["archive_sha256"],
-            digest=image["digest"],
-        )
-        for name, image in _artifacts().get("images", {}).items()
-    }
-
-
-def base_tree(name: str = "bookworm") -> Path:
-    """The root file system that local machines boot from. Raises PlanError before it was built."""
-    base = _artifacts().get("bases", {}).get(name)
-    if base is None:
-        raise PlanError(f"the base {name} was not built on this machine yet", where="local", fix="Run: make images")
-    return Path(base["tree"])
-
-
-def _artifacts() -> dict[str, Any]:
-    """What `make images` wrote down about what it built."""
-    index = state_dir() / "artifacts.json"
-    found: dict[str, Any] = json.loads(index.read_text()) if index.exists() else {}
-    return found
+def artifacts() -> Artifacts:
+    """What was built on this machine; nothing where every image comes from a registry."""
+    index = state_dir() / FILE
+    return parse_artifacts(index.read_text()) if index.exists() else Artifacts()

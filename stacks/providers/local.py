@@ -5,7 +5,7 @@ from __future__ import annotations
 import pulumi
 
 from slipway.units import MIB
-from stacks.config import base_tree, state_dir
+from stacks.config import artifacts, state_dir
 from stacks.providers import Host, HostsArgs
 from stacks.resources import HostKey, Machine
 
@@ -28,7 +28,7 @@ def _host(args: HostsArgs, name: str, opts: pulumi.ResourceOptions) -> Host:
         authorized_key=args.keys.ssh_public_key,
         host_key_public=key.public_key,
         host_key_private=key.private_key,
-        base=str(base_tree()),
+        base=artifacts().base("bookworm"),
         state=str(state_dir() / "machines" / args.plan.stack / name),
         cpus=local.cpus,
         memory_mib=local.memory // MIB,

@@ -1,0 +1,61 @@
+"""The `slipway` command: the core's commands with the effects that they need.
+
+Each effect imports what it uses when it is called, so that `slipway --help` answers at once.
+"""
+
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slipway.cli import Effects, build_app
+
+if TYPE_CHECKING:
+    from slipway.plan import BuiltImage
+    from slipway.releases import Release
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> None:
+    """Run the command line."""
+    build_app(effects())()
+
+
+def effects() -> Effects:
+    """The real effects."""
+    return Effects(
+        read_text=lambda path: Path(path).read_text(encoding="utf-8"),
+        write_text=_write_text,
+        resolve_packages=_resolve_packages,
+        # Images of a recipe are pinned by that recipe, not by what one computer built of it: docs/adr/0002.
+        image_digests=dict,
+        built_images=_built_images,
+        templates=_templates,
+    )
+
+
+def _write_text(path: str, text: str) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text, encoding="utf-8")
+
+
+def _resolve_packages(release: Release) -> Mapping[str, str]:
+    from bootstrap.commands.resolve import resolve_packages
+
+    return resolve_packages(release, ROOT)
+
+
+def _built_images() -> Mapping[str, BuiltImage]:
+    from bootstrap.commands.artifacts import artifacts
+
+    return artifacts(ROOT).images
+
+
+def _templates() -> Mapping[str, str]:
+    from slipway.render import load_templates
+
+    return load_templates(ROOT / "templates" / "host")
