@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import jinja2
@@ -20,7 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MANIFEST = "manifest.toml"
-PATH_TEMPLATE = "path in " + MANIFEST
+INLINE = "<template>"
+"""what Jinja calls a template that came from no file: a path of the manifest"""
 
 
 class FileEntry(BaseModel):
@@ -46,21 +46,19 @@ class Manifest(BaseModel):
     file: tuple[FileEntry, ...]
 
 
-@dataclass(frozen=True)
-class Templates:
-    """The texts of a template folder by their path in it."""
+def _environment(texts: Mapping[str, str]) -> jinja2.Environment:
+    def load(name: str) -> tuple[str, str, None] | None:
+        # With its name as filename, a template's lines carry it in tracebacks; see `_place`.
+        return (texts[name], name, None) if name in texts else None
 
-    texts: Mapping[str, str]
-
-    def environment(self) -> jinja2.Environment:
-        return ImmutableSandboxedEnvironment(
-            loader=jinja2.DictLoader(dict(self.texts)),
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-            autoescape=False,
-        )
+    return ImmutableSandboxedEnvironment(
+        loader=jinja2.FunctionLoader(load),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
 
 
 def load_templates(folder: Path | Traversable) -> dict[str, str]:
@@ -113,7 +111,7 @@ def render(
 
     Raises `RenderError` with template, line and variable.
     """
-    environment = Templates(templates).environment()
+    environment = _environment(templates)
     files: dict[str, HostFile] = {}
     for entry in manifest.file:
         for item in (each or {}).get(entry.each, ()) if entry.each else (None,):
@@ -153,11 +151,11 @@ def _render(environment: jinja2.Environment, text: str, values: Mapping[str, Any
 
 
 def _place(error: BaseException, name: str) -> str:
-    """Template and line where the error came from: Jinja puts the template's own lines into the traceback."""
+    """Template and line where the error came from: Jinja puts the templates' own lines into the traceback."""
     trace, place = error.__traceback__, name
     while trace is not None:
         filename = trace.tb_frame.f_code.co_filename
-        if "__jinja_template__" in trace.tb_frame.f_globals or filename.endswith(".j2") or filename == "<template>":
-            place = f"{name if filename == '<template>' else filename}:{trace.tb_lineno}"
+        if filename == INLINE or filename.endswith(".j2"):
+            place = f"{name if filename == INLINE else filename}:{trace.tb_lineno}"
         trace = trace.tb_next
     return place

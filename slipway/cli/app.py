@@ -175,8 +175,8 @@ def read_settings(effects: Effects, file: str) -> Settings:
 
 def stack_name(file: str) -> str:
     """`local` of `stacks/Pulumi.local.yaml`; the file's own name where it follows no such pattern."""
-    name = file.rsplit("/", 1)[-1].removeprefix("Pulumi.")
-    return name.removesuffix(".yaml").removesuffix(".yml") or "stack"
+    name = file.rsplit("/", 1)[-1].removesuffix(".yaml").removesuffix(".yml")
+    return "stack" if name == "Pulumi" else name.removeprefix("Pulumi.")
 
 
 def _plan(effects: Effects, file: str, settings: Settings) -> Plan:

@@ -145,7 +145,7 @@ def _any_section() -> st.SearchStrategy[dict[str, Any]]:
 
 
 @given(values=_any_section())
-@hypothesis_settings(deadline=None, max_examples=150)
+@hypothesis_settings(max_examples=150)
 def test_any_values_end_in_settings_or_in_problems(values: dict[str, Any]) -> None:
     base = {"provider": "local", "release": "local-2026.11", "model": "smollm2-135m-instruct"}
     for candidate in (values, base | values):
@@ -162,7 +162,7 @@ def _problems(values: dict[str, Any]) -> tuple[Problem, ...] | None:
 
 
 @given(text=st.text(max_size=80) | st.text(alphabet="&*!{}[]:-?|>%@`\"'\n\t #<a1.", max_size=60))
-@hypothesis_settings(deadline=None, max_examples=300)
+@hypothesis_settings(max_examples=300)
 def test_any_text_ends_in_problems(text: str) -> None:
     with pytest.raises(SettingsError) as caught:
         parse_stack_file(text, "f")
@@ -171,7 +171,7 @@ def test_any_text_ends_in_problems(text: str) -> None:
 
 
 @given(data=DATA)
-@hypothesis_settings(deadline=None, max_examples=150)
+@hypothesis_settings(max_examples=150)
 def test_any_yaml_ends_in_problems(data: object) -> None:
     with pytest.raises(SettingsError):
         parse_stack_file(yaml.safe_dump({"config": {"slipway:proxy": data, "slipway:ssh": data}}), "f")

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from slipway.cli import Effects, build_app
+from slipway.cli.app import stack_name
+from slipway.errors import ReleaseError
+from slipway.releases import Release, load_lock, lock_path
+from slipway.settings import schema_text
+from tests.slipway.stack_files import BUILT, LOCAL
+
+FILE = "stacks/Pulumi.local.yaml"
+TEMPLATES = {
+    "manifest.toml": """
+file = [{template = "a.j2", path = "/etc/a"}, {template = "k.j2", path = "/etc/k", secret = true}]
+""",
+    "a.j2": "{{ plan.stack }}\n",
+    "k.j2": "{{ api_key_sha256 }}",
+}
+
+
+class World:
+    """Effects over a dictionary of files."""
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self.files = dict(files)
+        self.effects = Effects(
+            read_text=self.read,
+            write_text=self.write,
+            resolve_packages=lambda release: load_lock(release.name).packages,
+            image_digests=dict,
+            built_images=lambda: BUILT,
+            templates=lambda: TEMPLATES,
+        )
+
+    def read(self, path: str) -> str:
+        if path not in self.files:
+            raise FileNotFoundError(2, "No such file or directory")
+        return self.files[path]
+
+    def write(self, path: str, text: str) -> None:
+        if path.startswith("/proc"):
+            raise PermissionError(13, "Permission denied")
+        self.files[path] = text
+
+    def run(self, *arguments: str) -> Result:
+        return CliRunner().invoke(build_app(self.effects), list(arguments), env={"COLUMNS": "120", "TERM": "dumb"})
+
+
+@pytest.fixture
+def world() -> World:
+    return World({FILE: LOCAL, "broken.yaml": LOCAL + "  slipway:prox: {}\n  slipway:hosts: {count: 0}\n"})
+
+
+def test_check(world: World) -> None:
+    result = world.run("check", FILE)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, f"{FILE}: no problems\n", "")
+
+
+def test_check_says_every_problem_on_a_line_of_its_own(world: World) -> None:
+    result = world.run("check", "broken.yaml")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.splitlines() == [
+        "broken.yaml: slipway:prox (line 5): 'prox' is no setting. Did you mean proxy?",
+        "broken.yaml: slipway:hosts.count (line 6): 0 is less than 1. Write a number from 1 to 1000",
+    ]
+
+
+def test_check_for_programs(world: World) -> None:
+    result = world.run("check", "broken.yaml", "--json")
+    assert result.exit_code == 2
+    problems = json.loads(result.stdout)["problems"]
+    assert [(problem["key"], problem["line"]) for problem in problems] == [
+        ("slipway:prox", 5),
+        ("slipway:hosts.count", 6),
+    ]
+    good = world.run("check", FILE, "--json")
+    assert (good.exit_code, json.loads(good.stdout)) == (0, {"file": FILE, "problems": []})
+
+
+def test_check_of_no_file(world: World) -> None:
+    result = world.run("check", "lost.yaml")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(
+        "lost.yaml: (file): this cannot be read: No such file or directory. Stack files are"
+    )
+
+
+def test_check_of_no_text(world: World) -> None:
+    def read(path: str) -> str:
+        return b"\xff".decode()
+
+    world.effects = replace(world.effects, read_text=read)
+    result = world.run("check", "image.png")
+    assert result.exit_code == 2
+    assert "this is no UTF-8 text" in result.stderr
+
+
+def test_schema(world: World) -> None:
+    assert world.run("schema").stdout == schema_text()
+    assert world.run("schema", "--out", "docs/s.json").exit_code == 0
+    assert world.files["docs/s.json"] == schema_text()
+
+
+def test_releases(world: World) -> None:
+    assert "local-2026.11  CPU only, Debian 12: the local stack (debian:12, amd64)" in world.run("releases").stdout
+
+
+def test_lock(world: World) -> None:
+    result = world.run("lock", "--release", "local-2026.11")
+    assert result.exit_code == 0
+    path = str(lock_path("local-2026.11"))
+    assert world.files[path] == Path(path).read_text(encoding="utf-8")
+
+
+def test_lock_pins_images_when_asked(world: World) -> None:
+    digest = "sha256:" + "a" * 64
+    world.effects = replace(world.effects, image_digests=lambda: {"proxy": digest, "unrelated": digest})
+    world.run("lock")
+    assert f'[images]\nproxy = "{digest}"\n' in world.files[str(lock_path("local-2026.11"))]
+
+
+def test_lock_check_needs_nothing(world: World) -> None:
+    def resolve(release: Release) -> dict[str, str]:
+        raise AssertionError(release)
+
+    world.effects = replace(world.effects, resolve_packages=resolve)
+    result = world.run("lock", "--check")
+    assert (result.exit_code, result.stdout) == (0, "local-2026.11: the lock is current\n")
+
+
+def test_lock_check_fails_when_stale(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    stale = load_lock("local-2026.11").model_copy(update={"fingerprint": "sha256:" + "0" * 64})
+    monkeypatch.setattr("slipway.cli.locking.load_lock", lambda name: stale)
+    result = world.run("lock", "--check")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr == (
+        "locks: release local-2026.11: fingerprint: the release's pins changed since the lock was made. "
+        "Run `slipway lock` and commit what it writes\n"
+    )
+
+
+def test_lock_says_why_it_cannot(world: World) -> None:
+    def resolve(release: Release) -> dict[str, str]:
+        raise ReleaseError("apt cannot be asked", where=release.name, fix="Run it on Debian")
+
+    world.effects = replace(world.effects, resolve_packages=resolve)
+    result = world.run("lock")
+    assert (result.exit_code, result.stderr) == (2, "local-2026.11: apt cannot be asked. Run it on Debian\n")
+    assert world.run("lock", "--release", "local-2026.1").exit_code == 2
+
+
+def test_plan(world: World) -> None:
+    result = world.run("plan", FILE)
+    assert result.exit_code == 0
+    for said in (
+        "local (provider local, release local-2026.11)",
+        "smollm2-135m-instruct, 93.8 MiB, 8192 tokens a request",
+        "llama.cpp on 127.0.0.1:9000, CPU",
+        "port 8443 (TLS)",
+        f"proxy sha256:{'b' * 64}",
+        "0: local-0",
+        "60 s to start + 93.8 MiB at 50 MB/s from disk = 62 s",
+    ):
+        assert said in result.stdout
+
+
+def test_plan_for_programs(world: World) -> None:
+    data = json.loads(world.run("plan", FILE, "--json").stdout)
+    assert data["stack"] == "local"
+    assert data["replicas"] == [{"index": 0, "port": 9000, "gpus": []}]
+    assert data["deadlines"]["health"]["seconds"] == 62
+
+
+def test_plan_before_images_are_built(world: World) -> None:
+    world.effects = replace(world.effects, built_images=dict)
+    assert "not-built-yet:engine-llama-cpp" in world.run("plan", FILE).stdout
+
+
+def test_render(world: World) -> None:
+    result = world.run("render", FILE, "--out", "out/")
+    assert (result.exit_code, result.stdout) == (0, "out/etc/a\n")
+    assert world.files["out/etc/a"] == "local\n"
+    assert "out/etc/k" not in world.files
+
+
+def test_what_cannot_be_written(world: World) -> None:
+    result = world.run("render", FILE, "--out", "/proc/x")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "/proc/x/etc/a: this cannot be written: Permission denied. Check the path and its permissions\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("stacks/Pulumi.local.yaml", "local"), ("Pulumi.a.b.yml", "a.b"), ("x.yaml", "x"), ("Pulumi.yaml", "stack")],
+)
+def test_stack_names(file: str, name: str) -> None:
+    assert stack_name(file) == name
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """`slipway --help` has to answer within 300 ms."""
+    program = (
+        "import sys\n"
+        "from slipway.cli import Effects, build_app\n"
+        "try:\n"
+        "    build_app(Effects(None, None, None, None, None, None))(['--help'])\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code\n"
+        "heavy = {'pydantic', 'jinja2', 'yaml', 'rich', 'pulumi', 'paramiko', 'grpc', 'httpx'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "check" in done.stdout
+    assert done.stdout.splitlines()[-1] == "HEAVY []"
