@@ -15,11 +15,12 @@ import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from bootstrap.paths import cache_dir
+from slipway.errors import SlipwayError
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout."""
@@ -83,7 +84,27 @@ def _locked(target: Path) -> Iterator[None]:
         yield
 
 
+def clean() -> None:
+    """Remove the whole cache. Raises SlipwayError while a machine runs on a base in it."""
+    root = cache_dir()
+    if f"{root}/" in MOUNTS.read_text():
+        raise SlipwayError(
+            "a machine that is up has its file system over a base in it", where=str(root), fix="Run `make down` first"
+        )
+    remove_tree(root)
+
+
+def main(argv: Sequence[str]) -> int:
+    if list(argv) != ["clean"]:
+        print("usage: python3 -m tools.cache clean", file=sys.stderr)
+        return 2
+    try:
+        clean()
+    except SlipwayError as error:
+        print(f"slipway: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
 if __name__ == "__main__":
-    if sys.argv[1:] != ["clean"]:
-        sys.exit("usage: python3 -m tools.cache clean")
-    remove_tree(cache_dir())
+    sys.exit(main(sys.argv[1:]))

@@ -85,6 +85,20 @@ def test_a_tree_with_a_mount_below_it_is_not_removed(tmp_path: Path, monkeypatch
     assert (tmp_path / "tree/proc").is_dir()
 
 
+def test_the_cache_is_not_removed_under_a_machine_that_is_up(
+    own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = cache.ensure(cache.folder("bases", "bookworm-1"), lambda folder: (folder / "tree").mkdir())
+    monkeypatch.setattr(cache, "MOUNTS", tmp_path / "mountinfo")
+    (tmp_path / "mountinfo").write_text(f"36 35 0:9 / /state/root rw - overlay overlay rw,lowerdir={base}/tree\n")
+    assert cache.main(["clean"]) == 1
+    assert "make down" in capsys.readouterr().err
+    assert base.is_dir()
+    (tmp_path / "mountinfo").write_text("")
+    assert cache.main(["clean"]) == 0
+    assert not own_cache.exists()
+
+
 def test_a_step_that_fails_shows_its_last_lines() -> None:
     with pytest.raises(SlipwayError) as caught:
         progress.run(["sh", "-c", "echo first; echo the reason >&2; exit 3"], "making it", fix="Do that")

@@ -165,7 +165,7 @@ def test_a_salt_that_pulumi_made_is_kept_in_the_state_folder(checkout: Checkout)
 def test_a_salt_that_stack_init_writes_into_the_tracked_file_is_moved(checkout: Checkout) -> None:
     (checkout.local / "encryptionsalt").unlink()
     checkout.act(f'printf "{SALT}" >>"{checkout.tracked}"'.replace("\n", "\\n"))
-    checkout.run("stack", "init", "local", "--stack", "local")
+    checkout.run("stack", "init", "local")
     assert checkout.tracked.read_text() == SETTINGS
     assert (checkout.local / "encryptionsalt").read_text() == SALT
 
