@@ -91,6 +91,7 @@ def test_log_is_json_and_holds_no_secret(proxy: ProxyBench) -> None:
         client.get('/v1/odd"path\\x')
     wait_for(lambda: len(log_lines(proxy)) == 2)
     text = proxy.log.read_text()
+    assert "Connect from" not in text, "probes are not logged"
     for secret in (API_KEY, API_KEY_SHA256, "query-secret", "prompt-secret"):
         assert secret not in text
     first = log_lines(proxy)[0]
