@@ -59,7 +59,7 @@ lock: install ## write the locks of the releases again
 	@.venv/bin/slipway lock
 
 schema: install ## write the JSON Schema of the stack file again
-	@.venv/bin/slipway schema --write
+	@.venv/bin/slipway schema --out docs/stack.schema.json
 
 bench-%: ## run one benchmark, for example bench-fleet-noop; its last line is JSON
 	@tools/install.sh bench

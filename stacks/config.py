@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 import pulumi
-from pulumi.runtime.config import get_config_env
+from pulumi.runtime.config import get_config_env, get_config_secret_keys_env
 
 from slipway.artifacts import FILE, Artifacts, parse_artifacts
-from slipway.settings import Settings, settings_from_config
+from slipway.settings import Settings, decode_config, settings_from_config
 
 NAMESPACE = "slipway:"
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,19 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def read_settings() -> Settings:
     """The stack's `slipway:` configuration as settings. Raises SettingsError with every problem."""
-    values = {
-        key.removeprefix(NAMESPACE): _decode(value)
-        for key, value in get_config_env().items()
-        if key.startswith(NAMESPACE)
-    }
-    return settings_from_config(values, source=f"stack {pulumi.get_stack()}")
-
-
-def _decode(value: object) -> object:
-    """Pulumi hands structured values over as JSON text, and scalars as the text that the file has."""
-    if isinstance(value, str) and value[:1] in ("{", "["):
-        return json.loads(value)
-    return value
+    encrypted = {key.removeprefix(NAMESPACE) for key in get_config_secret_keys_env()}
+    return settings_from_config(decode_config(get_config_env()), f"stack {pulumi.get_stack()}", encrypted)
 
 
 def secret(key: str) -> pulumi.Output[str] | None:
