@@ -117,11 +117,12 @@ def release(folder: Path) -> None:
 def inject(disk: Path, files: tuple[GuestFile, ...], scratch: Path) -> None:
     """Writes files into an ext4 image. `scratch` is a folder that is made and removed; secrets pass through it."""
     scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lines: list[str] = []
+    # debugfs loses an inode when it is told to make a folder that exists: only those that are missing, parents first.
+    folders = sorted({parent for file in files for parent in list(Path(file.path).parents)[:-1]})
+    absent = [folder for folder in folders if "Inode:" not in call("debugfs", "-R", f"stat {folder}", str(disk))]
+    lines = [f"mkdir {folder}" for folder in absent]
+    lines += [f"set_inode_field {folder} mode 040700" for folder in absent if folder.name == ".ssh"]
     for number, file in enumerate(files):
-        lines += [f"mkdir {parent}" for parent in reversed(Path(file.path).parents[:-1])]
-        if "/.ssh/" in file.path:
-            lines.append(f"set_inode_field {Path(file.path).parent} mode 040700")
         lines.append(f"rm {file.path}")
         if file.link is not None:
             lines.append(f"symlink {file.path} {file.link}")
@@ -131,7 +132,7 @@ def inject(disk: Path, files: tuple[GuestFile, ...], scratch: Path) -> None:
         lines += [f"set_inode_field {file.path} {name}" for name in (f"mode 0100{file.mode:o}", "uid 0", "gid 0")]
     (scratch / "commands").write_text("\n".join(lines) + "\n")
     argv = ["debugfs", "-w", "-f", "commands", str(disk.absolute())]
-    # It prints an error for each folder that is there already, and its exit status says nothing: look at the outcome.
+    # It prints an error for each file that is not there to be removed, and its exit status says nothing: look instead.
     subprocess.run(argv, cwd=scratch, capture_output=True, stdin=subprocess.DEVNULL, check=False, timeout=60)
     last = next(file for file in reversed(files) if file.link is None)
     if call("debugfs", "-R", f"cat {last.path}", str(disk)) != last.content:

@@ -260,6 +260,27 @@ def test_without_root_the_reason_is_given(monkeypatch: pytest.MonkeyPatch) -> No
     assert "root" in (nspawn.missing() or "")
 
 
+def test_a_container_is_not_removed_half_by_who_may_not(
+    spec: MachineSpec, cancel: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = create(spec, LOG, cancel)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "geteuid", lambda: 1000)
+        with pytest.raises(MachineError, match="as root"):
+            remove(state, LOG)
+    assert is_alive(state)
+
+
+def test_auto_boots_what_can_be_had_and_leaves_no_record_of_the_probe(
+    spec: MachineSpec, cancel: threading.Event, shell: Shell
+) -> None:
+    state = create(dataclasses.replace(spec, kind="auto"), LOG, cancel)
+    assert shell(state, "cat /proc/1/comm") == "systemd"
+    assert "because" in state.why
+    remove(state, LOG)
+    assert not spec.state.parents[1].exists()
+
+
 @pytest.mark.parametrize("name", ["", "Web", "a_b", "-a", "a" * 64, "a.b"])
 def test_a_name_that_is_no_host_name_is_refused(spec: MachineSpec, name: str, cancel: threading.Event) -> None:
     with pytest.raises(MachineError, match="host name"):
