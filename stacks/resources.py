@@ -215,10 +215,14 @@ class Service(pulumi.CustomResource):
         connection: Object,
         desired: Object,
         api_key: pulumi.Input[str],
+        credentials: Object | None = None,
         triggers: Object | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """`connection`, `desired`: fields of `slipway.desired.Connection` and `ServiceDesired`."""
+        """`connection`, `desired`: fields of `slipway.desired.Connection` and `ServiceDesired`.
+
+        `credentials`, for a private model source: `token`, or `access_key`, `secret_key`, `session_token`, `region`.
+        """
         super().__init__(
             "slipway:index:Service",
             resource_name,
@@ -226,6 +230,7 @@ class Service(pulumi.CustomResource):
                 "connection": connection,
                 "desired": desired,
                 "api_key": api_key,
+                "credentials": credentials,
                 "triggers": triggers,
                 **_outputs("release", "fingerprint", "completion", "changed", "seconds", "host_key", "drift"),
             },

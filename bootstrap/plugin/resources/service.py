@@ -33,12 +33,17 @@ if TYPE_CHECKING:
     from slipway.desired import ServiceDesired
 
 
+CREDENTIALS = ("token", "access_key", "secret_key", "session_token", "region")
+"""the fields of `bootstrap.service.Credentials`"""
+
+
 @dataclass(frozen=True)
 class ServiceEdge:
     """What this resource calls; `bootstrap.ssh` and `bootstrap.service`, or fakes."""
 
     connect: Connect
-    converge: Callable[[Session, ServiceDesired, str, Log, Event], ServiceReport]
+    converge: Callable[..., ServiceReport]
+    """(session, desired, api_key, log, cancel, *, credentials)"""
     read: Callable[[Session, ServiceDesired], tuple[Drift, ...]]
     remove: Callable[[Session, ServiceDesired, Log, Event], None]
 
@@ -58,6 +63,7 @@ class Service(Resource):
         CONNECTION,
         Input("desired", "object", "files, units, model and gate: slipway.desired.ServiceDesired"),
         Input("api_key", "string", "what the health gate sends to the proxy", secret=True),
+        Input("credentials", "object", "what a private model source asks for", required=False, secret=True),
         Input("triggers", "object", "values whose change asks for another convergence", required=False),
     )
     outputs = (
@@ -80,9 +86,12 @@ class Service(Resource):
     def check(self, inputs: Values) -> list[Failure]:
         from slipway.desired import Connection, ServiceDesired  # noqa: PLC0415  pydantic loads slowly
 
+        credentials = inputs.get("credentials", UNKNOWN)
+        unknown = () if credentials is UNKNOWN else sorted(credentials.keys() - set(CREDENTIALS))
         return [
             *problems(Connection, inputs["connection"], ("connection",)),
             *problems(ServiceDesired, inputs["desired"], ("desired",)),
+            *(Failure(("credentials", name), f"known are {', '.join(CREDENTIALS)}") for name in unknown),
         ]
 
     def diff(self, outputs: Values, inputs: Values, now: float) -> list[Change]:
@@ -129,6 +138,7 @@ class Service(Resource):
             edge.remove(session, desired, operation.log, operation.cancel)
 
     def _converge(self, operation: Operation, resource_id: str, inputs: Values, outputs: Values) -> Values:
+        from bootstrap.service import Credentials  # noqa: PLC0415
         from slipway.desired import ServiceDesired  # noqa: PLC0415
 
         desired = parse(ServiceDesired, inputs["desired"])
@@ -136,7 +146,14 @@ class Service(Resource):
         with open_session(edge.connect, operation, parse_connection(inputs, outputs)) as session:
             seen: Values = {"host_key": session.pinned_host_key}
             operation.exists(resource_id, {**outputs, **seen})
-            report = edge.converge(session, desired, inputs["api_key"], operation.log, operation.cancel)
+            report = edge.converge(
+                session,
+                desired,
+                inputs["api_key"],
+                operation.log,
+                operation.cancel,
+                credentials=Credentials(**inputs["credentials"]) if "credentials" in inputs else None,
+            )
         return {
             **seen,
             "release": desired.release,
