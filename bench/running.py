@@ -23,6 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent
 TAIL = 25
 """lines of a failed contender's output that its error carries"""
 
+PATIENCE = 60.0
+"""seconds that an interrupted contender has to end"""
+
 
 class BenchError(SlipwayError):
     """The comparison would not be fair, or a contender failed: there is no figure then."""
@@ -47,7 +50,7 @@ def timed(
 ) -> Timed:
     """Runs a command to its end. Raises BenchError with its last lines when it fails.
 
-    It gets a process group of its own, which is killed when the benchmark is interrupted.
+    It gets a process group of its own, which is ended when the benchmark is interrupted.
     """
     with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         source.write(stdin or b"")
@@ -65,9 +68,7 @@ def timed(
         try:
             status = process.wait()
         except BaseException:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            _end(process)
             raise
         seconds = time.monotonic() - begun
         texts = []
@@ -78,6 +79,16 @@ def timed(
         tail = "\n    ".join("\n".join(texts).splitlines()[-TAIL:])
         raise BenchError(f"exit status {status}; its last lines:\n    {tail}\n", where=what, fix="Put that right.")
     return Timed(seconds, texts[0], texts[1])
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """As Ctrl-C does, so that Pulumi can let go of its stack; then for good."""
+    for number in (signal.SIGINT, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(PATIENCE)
+            return
 
 
 @contextmanager
