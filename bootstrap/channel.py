@@ -81,20 +81,18 @@ class Execution:
     def _start(self, channel: paramiko.Channel, argv: list[str]) -> None:
         channel.exec_command(f"{self._sudo} {shlex.join(argv)}".lstrip())
 
-    def feed(self, chunks: Iterable[bytes], patience: float) -> None:
-        """Sends standard input, waiting at most `patience` seconds for the host to take some.
-
-        A command that ends before it has read all of it is judged by its exit status.
-        """
-        self._channel.settimeout(patience)
+    def feed(self, chunks: Iterable[bytes]) -> None:
+        """Sends standard input. A command that ends before it has read all of it is judged by its exit status."""
+        self._channel.settimeout(0.1)
         for chunk in chunks:
             view = memoryview(chunk)
             while view and not self._channel.exit_status_ready():
-                if self._waits.cancel.is_set() and self._command.interruptible:
-                    self.kill()
-                    self._waits.check()
+                self._mind_the_end()
+                self._reader.read()  # else a command that answers while it reads would wait for us, and we for it
                 try:
                     view = view[self._channel.send(view) :]  # type: ignore[arg-type]  # any buffer will do
+                except TimeoutError:
+                    continue  # it has taken nothing for a moment
                 except OSError:
                     if self._transport.is_active() and self._channel.closed:
                         return  # the command closed its input
@@ -116,17 +114,21 @@ class Execution:
                 # A process left behind may hold the pipes open for as long as it lives.
                 if self._channel.eof_received or time.monotonic() - ended > 1:
                     break
-            if self._waits.cancel.is_set() and self._command.interruptible:
-                self.kill()
-                self._waits.check()
-            if self.seconds > self._command.deadline + KILL_AFTER + GRACE:
-                self.kill()
-                raise OverrunError
+            self._mind_the_end()
             if self._channel.eof_received:
                 self._channel.status_event.wait(0.05)
             else:
                 poll.poll(100)
         self._reader.finish()
+
+    def _mind_the_end(self) -> None:
+        """Ends the command when the run is cancelled, or when the host did not end it at its deadline."""
+        if self._waits.cancel.is_set() and self._command.interruptible:
+            self.kill()
+            self._waits.check()
+        if self.seconds > self._command.deadline + KILL_AFTER + GRACE:
+            self.kill()
+            raise OverrunError
 
     def kill(self) -> None:
         """Ends the remote process group: TERM, a second, KILL."""

@@ -11,9 +11,9 @@ from bootstrap import receipts
 from bootstrap.facts import FACTS, Facts, gather
 from bootstrap.facts.runtime import RECEIPT_PATH
 from bootstrap.log import Log
-from bootstrap.operations import query
+from bootstrap.operations import Put, Run, query
 from bootstrap.operations.apt import SAVED, SOURCES_PATH, UNATTENDED_PATH, install
-from bootstrap.operations.docker import ARCHIVES
+from bootstrap.operations.docker import ARCHIVES, CONFIG_PATH
 from bootstrap.receipts import Receipt
 from bootstrap.runner import Runner
 from bootstrap.session import Command, Session
@@ -169,22 +169,12 @@ def _verified(runner: Runner, facts: Facts) -> Facts:
 
 
 def _put_back(runner: Runner, receipt: Receipt, error: HostError) -> HostError:
-    """After a failed update: reinstalls what was recorded before it. Returns the error to raise, with how that went."""
+    """After a failed update: puts back what was recorded before it. Returns the error to raise, with how that went."""
     session, old = runner.session, receipt.release
     kind = type(error)
     receipts.write(session, receipt.moved(state="restoring"))
     try:
-        now = runner.gather().packages
-        moved = tuple(
-            Package(name=name, version=version)
-            for name, version in sorted(receipt.packages_before.items())
-            if name not in now or now[name].version != version or not now[name].installed
-        )
-        if moved:
-            runner.log.warning(f"{session.name}: the update failed; putting {len(moved)} packages of {old} back")
-            runner.act(install(moved, f"put the packages of release {old} back"))
-            if receipt.held:
-                runner.run_apt(Command(f"apt-mark -q hold {shlex.join(receipt.held)}", "hold them again"))
+        moved = _restore(runner, receipt)
     except GONE:
         raise
     except HostError as second:
@@ -194,8 +184,32 @@ def _put_back(runner: Runner, receipt: Receipt, error: HostError) -> HostError:
             where=error.where,
             fix="The host is between two releases and must get no traffic. " + second.fix,
         )
-    receipts.write(
-        session, receipt.moved(state="converged", target=old, step="", packages_before={}, held=receipt.held)
-    )
-    back = f"its {len(moved)} moved packages were put back" if moved else "no package had moved"
+    receipts.write(session, receipt.moved(state="converged", target=old, step="", packages_before={}, files_before={}))
+    back = f"its {moved} moved packages were put back" if moved else "no package had moved"
     return kind(f"{error.what.rstrip('.')}. The host keeps release {old}: {back}", where=error.where, fix=error.fix)
+
+
+def _restore(runner: Runner, receipt: Receipt) -> int:
+    """Packages, holds and files as recorded before the update. Packages that only the new release has stay.
+    Returns how many packages had moved."""
+    facts = runner.gather()
+    now = facts.packages
+    moved = tuple(
+        Package(name=name, version=version)
+        for name, version in sorted(receipt.packages_before.items())
+        if name not in now or now[name].version != version or not now[name].installed
+    )
+    if moved:
+        name = runner.session.name
+        runner.log.warning(f"{name}: the update failed; putting {len(moved)} packages of {receipt.release} back")
+        runner.act(install(moved, f"put the packages of release {receipt.release} back"))
+    if receipt.held:
+        runner.run_apt(Command(f"apt-mark -q hold {shlex.join(receipt.held)}", "hold what was held"))
+    for path, content in receipt.files_before.items():
+        if facts.files.get(path) != content:
+            runner.act(Put(path, content))
+            if path == CONFIG_PATH:
+                runner.act(
+                    Run(Command("systemctl restart docker.service", "give Docker its old settings", deadline=120))
+                )
+    return len(moved)

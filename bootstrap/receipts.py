@@ -47,6 +47,8 @@ class Receipt(BaseModel):
     """packages that we hold"""
     packages_before: dict[str, str] = {}
     """every installed package and its version before the update, while one is under way"""
+    files_before: dict[str, str] = {}
+    """the files that operations write, as they were before the update, while one is under way"""
     boot_id: str
     time: str
 
@@ -67,7 +69,7 @@ def begin(facts: Facts, target: str) -> Receipt:
     last = read(facts)
     carried = last.release if last else ""
     updating = carried not in {"", target}
-    unfinished = last.packages_before if last and last.state != "converged" else {}
+    unfinished = last if last and last.packages_before and last.state != "converged" else None
     installed = {name: package.version for name, package in facts.packages.items() if package.installed}
     return Receipt(
         release=carried,
@@ -75,7 +77,8 @@ def begin(facts: Facts, target: str) -> Receipt:
         previous=last.previous if last else "",
         state="updating" if updating else "converging",
         held=last.held if last else (),
-        packages_before=(unfinished or installed) if updating else {},
+        packages_before=(unfinished.packages_before if unfinished else installed) if updating else {},
+        files_before=(unfinished.files_before if unfinished else facts.files) if updating else {},
         boot_id=facts.system.boot_id,
         time=facts.system.clock,
     )
@@ -91,6 +94,7 @@ def finish(receipt: Receipt, facts: Facts, held: tuple[str, ...]) -> Receipt:
         step="",
         held=held,
         packages_before={},
+        files_before={},
         boot_id=facts.system.boot_id,
         time=facts.system.clock,
     )

@@ -83,7 +83,7 @@ class SshSession:
 
     def close(self) -> None:
         if self._transport is not None:
-            self._transport.close()
+            _drop(self._transport)
             self._transport = None
 
     def mask(self, secret: str) -> None:
@@ -106,14 +106,14 @@ class SshSession:
         try:
             self._waits.until(SSH_KEY, lambda: self._authenticate(transport), on_wait=tell)
         except BaseException:
-            transport.close()
+            _drop(transport)
             raise
         transport.set_keepalive(max(1, int(self._keepalive)))
         self._transport = transport
 
     def _shake_hands(self) -> paramiko.Transport:
         """TCP, banner, key exchange, and the host's key checked. `Retry` for whatever may be a host still booting."""
-        address, port = self._connection.address, self._connection.port
+        address, port, pinned = self._connection.address, self._connection.port, self._pinned()
         try:
             sock = socket.create_connection((address, port), timeout=ATTEMPT)
         except OSError as error:
@@ -125,7 +125,6 @@ class SshSession:
         try:
             options = transport.get_security_options()
             options.ciphers = [name for name in CIPHERS if name in options.ciphers]
-            pinned = self._pinned()
             if pinned:
                 kind = pinned.split()[0]
                 options.key_types = ["rsa-sha2-512", "rsa-sha2-256"] if kind == "ssh-rsa" else [kind]
@@ -133,7 +132,7 @@ class SshSession:
             transport.start_client(timeout=ATTEMPT)
             self._check_host_key(transport, pinned)
         except paramiko.ssh_exception.IncompatiblePeer as error:
-            transport.close()
+            _drop(transport)
             raise HostKeyError(
                 f"the host offers no {pinned.split()[0] if pinned else 'known'} host key: {error}",
                 where=self.name,
@@ -141,10 +140,10 @@ class SshSession:
                 "see `host_key` in the stack file.",
             ) from error
         except LOST as error:
-            transport.close()
+            _drop(transport)
             raise Retry(self._unreachable(f"no SSH at {address}:{port}: {reason(error)}")) from error
         except BaseException:
-            transport.close()
+            _drop(transport)
             raise
         return transport
 
@@ -250,7 +249,7 @@ class SshSession:
                 self._transport, command, self._waits, sudo=self._sudo(), sink=self._line_sink(command)
             )
             try:
-                execution.feed(stdin, self._keepalive * 2)
+                execution.feed(stdin)
                 execution.finish()
             finally:
                 execution.close()
@@ -319,6 +318,12 @@ class SshSession:
             where=self.name,
             fix="Run `up` again once the host answers; it goes on from there.",
         )
+
+
+def _drop(transport: paramiko.Transport) -> None:
+    """Closes the connection. paramiko leaves the socket open when the other side ended it first."""
+    transport.close()
+    transport.sock.close()
 
 
 def fingerprint(line: str) -> str:

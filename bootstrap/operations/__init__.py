@@ -9,6 +9,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("dpkg-repair", apt.repair_dpkg, refresh=True),
     Operation("apt-sources", apt.replace_sources, refresh=True),
     Operation("apt-lists", apt.update_lists, refresh=True),
+    Operation("versions", apt.require_versions),
     Operation("folders", folders.make_folders),
     # Before the packages: Docker's first start then has its settings, and needs no second one.
     Operation("unattended-upgrades", apt.keep_from_unattended),

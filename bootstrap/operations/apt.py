@@ -118,11 +118,9 @@ def update_lists(facts: Facts, desired: HostDesired) -> Steps:
     return Steps(f"apt does not know {unknown[0].name} {unknown[0].version}", (Run(command, apt=True),))
 
 
-def install_packages(facts: Facts, desired: HostDesired) -> Steps:
-    wrong = tuple(package for package in desired.packages if not _right(facts, package))
-    if not wrong:
-        return Steps(f"all {len(desired.packages)} packages are at their pinned versions")
-    # The lists were read again before this, so what is unknown now the mirrors do not have.
+def require_versions(facts: Facts, desired: HostDesired) -> Steps:
+    """Refuses before anything of the release is touched. The lists were read again before this: what is unknown now
+    the mirrors do not have."""
     unknown = _unknown(facts, desired)
     if unknown:
         raise Refusal(
@@ -131,6 +129,13 @@ def install_packages(facts: Facts, desired: HostDesired) -> Steps:
             "The mirrors moved on since the release was locked: run `slipway lock` for a set that they have, "
             "or point `apt_sources` at a mirror (a snapshot) that keeps these versions.",
         )
+    return Steps("every version that is wanted is installed or can be had")
+
+
+def install_packages(facts: Facts, desired: HostDesired) -> Steps:
+    wrong = tuple(package for package in desired.packages if not _right(facts, package))
+    if not wrong:
+        return Steps(f"all {len(desired.packages)} packages are at their pinned versions")
     # All pinned names go in: apt then refuses a set that does not fit together, instead of moving a neighbour.
     names = ", ".join(f"{package.name} {package.version}" for package in wrong)
     return Steps(

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bootstrap.log import NullLog
+from bootstrap.machines import MachineSpec, MachineState, create, remove
+from bootstrap.machines.fleet import KeyPair, new_key
+from bootstrap.session import Command
+from bootstrap.ssh import SshSession, connect
 from bootstrap.waits import Waits
-from slipway.desired import HostDesired, Image, Package
+from slipway.desired import Connection, HostDesired, Image, Package
+from tools import bases
 
 
 @dataclass
@@ -44,3 +53,44 @@ def desired() -> HostDesired:
         packages=(Package(name="docker.io", version="20.10"), Package(name="curl", version="7.88")),
         images=(Image(name="engine", reference="sha256:aa", archive="/cache/engine.tar", archive_sha256="f00d"),),
     )
+
+
+@dataclass(frozen=True)
+class RealHost:
+    """A booted system container and the way in."""
+
+    state: MachineState
+    key: KeyPair
+    host_key: KeyPair
+
+    @property
+    def connection(self) -> Connection:
+        return Connection(
+            name=self.state.name,
+            address=self.state.address,
+            port=self.state.port,
+            private_key=self.key.private,
+            host_key=self.host_key.public.strip(),
+        )
+
+    def connect(self, **options: Any) -> SshSession:
+        return connect(self.connection, NullLog(), threading.Event(), **options)
+
+    def shell(self, script: str) -> str:
+        """Runs a script over a connection of its own; returns what it printed."""
+        with self.connect(deadline=30) as session:
+            return session.run(Command(script, why="arrange a test", deadline=120)).stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def real_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealHost]:
+    """One machine for all tests that need a real one; each leaves it usable for the next."""
+    base = Path(bases.ensure("bookworm")["tree"])
+    key, host_key = new_key(), new_key()
+    folder = tmp_path_factory.mktemp("hosts") / "test" / "h1"
+    spec = MachineSpec("h1", "test", "nspawn", key.public, host_key.public, host_key.private, base, folder)
+    state = create(spec, NullLog(), threading.Event())
+    try:
+        yield RealHost(state, key, host_key)
+    finally:
+        remove(state, NullLog())
