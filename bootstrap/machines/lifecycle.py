@@ -56,23 +56,25 @@ def create(spec: MachineSpec, log: Log, cancel: threading.Event) -> MachineState
     spec = dataclasses.replace(spec, state=folder, base=spec.base.absolute())
     with _exclusively(folder):
         record = _read_record(folder)
-        if record and record.fingerprint != fingerprint(spec):
-            log.info(f"{spec.name}: the machine there was made for other keys or another base, and is made anew")
+        if record and not _fits(record, spec):
+            log.info(f"{spec.name}: the machine there is of another kind, key or base, and is made anew")
             _erase(folder)
             folder.mkdir(parents=True)
             record = None
         started = time.monotonic()
-        if record and running_pid(folder / "process.json") is not None:
-            return _booted(record.state, started, log, waits)
-        choice = choose(spec.kind, probe(spec))
-        log.info(f"{spec.name}: {choice.why}")
-        provider = _provider(choice.kind)
+        provider = _provider(record.state.kind if record else "nspawn")
         try:
+            if record and running_pid(folder / "process.json") is not None:
+                return _booted(record.state, started, log, waits)
+            choice = choose(spec.kind if record is None else record.state.kind, probe(spec))
+            why = choice.why if record is None else record.state.why
+            log.info(f"{spec.name}: {why}")
+            provider = _provider(choice.kind)
             waits.check(spec.name)
             provider.stop(folder)
             reach = provider.prepare(spec, log)
             state = MachineState(
-                choice.kind, choice.why, spec.name, spec.stack, reach.address, reach.port, reach.ports, str(folder)
+                choice.kind, why, spec.name, spec.stack, reach.address, reach.port, reach.ports, str(folder)
             )
             record = Record(fingerprint(spec), state, reach.base, spec.cpus, spec.memory_mib)
             write_json(folder / RECORD, record.to_json())
@@ -184,6 +186,10 @@ def _booted(state: MachineState, started: float, log: Log, waits: Waits) -> Mach
     waits.until(policy, look)
     log.info(f"{state.name}: up at {state.address}:{state.port} after {time.monotonic() - started:.1f} s")
     return state
+
+
+def _fits(record: Record, spec: MachineSpec) -> bool:
+    return record.fingerprint == fingerprint(spec) and spec.kind in ("auto", record.state.kind)
 
 
 def _provider(kind: Kind) -> Provider:

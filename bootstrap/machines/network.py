@@ -104,16 +104,16 @@ def attach(folder: Path, log: Log) -> tuple[Allocation, IPv4Address]:
     root, names, key = root_of(folder), names_of(folder), _key(folder)
     with computer_lock():
         allocation = _read(root)
-        if not _bridge_is_up(names.bridge):
+        if not _bridge_is_up(names.bridge) or (allocation is None and not _has_machines(names.bridge)):
             allocation = _reserve(names, allocation)
             _write(root, allocation)
             _bridge_down(names)  # what a run that died half-way left
             _bridge_up(names, allocation, log)
         elif allocation is None:
             raise MachineError(
-                f"the bridge {names.bridge} is up, but the record of its addresses is gone",
+                f"other machines are on the bridge {names.bridge}, but the record of their addresses is gone",
                 where=str(root / "network.json"),
-                fix=f"Run `ip link del {names.bridge}` once no machine on it is needed.",
+                fix="End them (`ps` shows them by the folder), then run this again.",
             )
         address = allocation.hosts.get(key) or choose_address(allocation.subnet, allocation.hosts.values())
         allocation = Allocation(allocation.subnet, {**allocation.hosts, key: address})
@@ -182,6 +182,10 @@ def _bridge_down(names: Names) -> None:
                     ok("iptables", "-w", "-t", table, "-D", *words[1:])
     if Path("/sys/class/net", names.bridge).exists():
         call("ip", "link", "del", names.bridge)
+
+
+def _has_machines(bridge: str) -> bool:
+    return any(Path("/sys/class/net", bridge, "brif").iterdir())
 
 
 def _bridge_is_up(bridge: str) -> bool:

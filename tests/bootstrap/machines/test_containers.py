@@ -128,6 +128,12 @@ def test_remove_works_when_the_folder_was_deleted_by_hand(spec: MachineSpec, can
     assert not any(traces(spec.state).values())
 
 
+def test_create_works_when_the_folder_was_deleted_by_hand(spec: MachineSpec, cancel: threading.Event) -> None:
+    create(spec, LOG, cancel)
+    shutil.rmtree(spec.state.parents[1])
+    assert is_alive(create(spec, LOG, cancel))
+
+
 def test_a_machine_that_dies_at_boot_is_told_at_once_with_its_console(
     spec: MachineSpec, tmp_path: Path, cancel: threading.Event
 ) -> None:
@@ -218,6 +224,13 @@ def test_other_keys_make_another_machine(
     again = create(changed, LOG, cancel)
     with pytest.raises(HostKeyError):
         shell(again, "true")
+
+
+def test_another_kind_makes_another_machine(spec: MachineSpec, cancel: threading.Event) -> None:
+    create(spec, LOG, cancel)
+    with pytest.raises(MachineError, match="no VM base"):
+        create(dataclasses.replace(spec, kind="qemu-tcg", vm_base=spec.state), LOG, cancel)
+    assert not any(found for kind, found in traces(spec.state).items() if kind != "files")
 
 
 def test_two_roots_do_not_meet(
