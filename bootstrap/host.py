@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import threading
 from dataclasses import dataclass, field
@@ -123,6 +124,9 @@ def reboot_host(session: Session, log: Log, waits: Waits, *, deadline: float = R
     log.info(f"{session.name}: rebooting")
     # In a second, so that the answer to this command still comes.
     session.run(Command("systemd-run --quiet --on-active=1 systemctl reboot", "reboot the host"))
+    # The shutdown ends this command, and the connection with it: a new one before that would hang in the old boot.
+    with contextlib.suppress(UnreachableError):
+        session.run(Command("sleep 120", "wait for the host to go down", deadline=150, check=False))
 
     def attempt() -> str:
         try:

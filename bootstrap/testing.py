@@ -183,6 +183,8 @@ class SimulatedHost(FakeSession):
             self.lists_read = True
         elif "apt-get install" in script:
             for package, version in re.findall(r"(?<= )([a-z0-9][\w.+-]*)=([\w.+:~-]+)", script.partition("2>&1")[0]):
+                if self.packages.get(package) != version:
+                    self.held.discard(package)
                 self.packages[package] = version
                 self.states.pop(package, None)
         elif "--configure -a" in script:

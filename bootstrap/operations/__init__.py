@@ -14,7 +14,8 @@ OPERATIONS: tuple[Operation, ...] = (
     # Before the packages: Docker's first start then has its settings, and needs no second one.
     Operation("unattended-upgrades", apt.keep_from_unattended),
     Operation("docker-config", docker.configure_docker),
-    Operation("packages", apt.install_packages),
+    # dpkg forgets the hold of a package that it moves.
+    Operation("packages", apt.install_packages, refresh=True),
     Operation("holds", apt.hold_packages),
     Operation("docker", docker.run_docker),
     Operation("images", docker.bring_images),
