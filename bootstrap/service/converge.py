@@ -142,7 +142,9 @@ class _Converge:
         deadline = 60 + (drain_seconds(settings) if drain else 0) + units.STOP_DEADLINE * len(changes.obsolete_units)
         why = f"{'drain, and ' if drain else ''}swap in the files of service {self.desired.name}"
         with self._timed("swap"):
-            result = self.session.run(Command(script, why, deadline=deadline, stream=drain))
+            # a drain ends itself when interrupted; the swap alone is over in no time
+            command = Command(script, why, deadline=deadline, stream=drain, interruptible=drain)
+            result = self.session.run(command)
         if cut := cut_off(result.stdout):
             self.log.warning(f"{self.session.name}: {cut} requests were cut off after {settings.deadline:.0f} s")
 

@@ -242,11 +242,12 @@ class _Transfer:
         self.session.run(Command(script, "start the transfer of the model file", stdin=self.config.encode()))
 
     def _stop_script(self) -> str:
-        """Ends a transfer that an earlier run left behind; the path in its argv tells it from a stranger's process."""
+        """Ends a transfer that an earlier run left behind, and waits until it writes no more; the path in its argv tells it from a stranger's process."""
         folder = quote(self.folder)
         return (
             f"pid=$(cat {folder}/pid 2>/dev/null) && grep -qF {folder} /proc/$pid/cmdline 2>/dev/null && "
-            f"kill -- -$pid 2>/dev/null; :"
+            f"kill -- -$pid 2>/dev/null && i=0 && "
+            f"while kill -0 -- -$pid 2>/dev/null && [ $i -lt 50 ]; do sleep 0.1; i=$((i+1)); done; :"
         )
 
     def _look(self) -> tuple[int, int, str]:

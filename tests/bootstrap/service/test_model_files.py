@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import subprocess
-import threading
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +21,7 @@ from bootstrap.waits import Waits
 from slipway.desired import ModelFile
 from slipway.errors import CancelledError, DiskFullError, ModelError, UnreachableError
 from tests.bootstrap.service.sandbox import SandboxSession
+from tests.bootstrap.service.stub_store import Store, serve_store
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -35,63 +32,10 @@ def model(source: str, **changes: Any) -> ModelFile:
     return ModelFile(**{"source": source, "sha256": DIGEST, "size": len(CONTENT), "path": PATH, **changes})
 
 
-@dataclass
-class Store:
-    """A server of one file, and what it was asked."""
-
-    content: bytes = CONTENT
-    cuts: list[int] = field(default_factory=list)
-    """bytes after which the next answers break off"""
-    statuses: list[int] = field(default_factory=list)
-    """statuses of the next answers, in place of the file"""
-    ranges: bool = True
-    slow: bool = False
-    asked: list[tuple[str, str | None]] = field(default_factory=list)
-    """path and range of each request"""
-    headers: list[dict[str, str]] = field(default_factory=list)
-    url: str = ""
-
-
 @pytest.fixture
 def store() -> Iterator[Store]:
-    made = Store()
-
-    class Answers(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked = self.headers.get("Range")
-            made.asked.append((self.path, asked))
-            made.headers.append({k.lower(): v for k, v in self.headers.items()})
-            if made.statuses:
-                self.send_error(made.statuses.pop(0))
-                return
-            start = int(asked.removeprefix("bytes=").split("-")[0]) if asked and made.ranges else 0
-            if start and start >= len(made.content):
-                self.send_error(416)
-                return
-            body = made.content[start:]
-            self.send_response(206 if start else 200)
-            if start:
-                self.send_header("Content-Range", f"bytes {start}-{len(made.content) - 1}/{len(made.content)}")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            cut = made.cuts.pop(0) if made.cuts else len(body)
-            with suppress(OSError):
-                for at in range(0, cut, 65536):
-                    self.wfile.write(body[at : min(at + 65536, cut)])
-                    if made.slow:
-                        time.sleep(0.2)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    made.url = f"http://127.0.0.1:{server.server_address[1]}"
-    yield made
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serve_store(CONTENT) as made:
+        yield made
 
 
 @pytest.fixture

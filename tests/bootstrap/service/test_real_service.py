@@ -5,6 +5,7 @@ The stub computes nothing: it answers as its configuration file says, so that a 
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Iterator
@@ -20,8 +21,9 @@ from bootstrap.service import converge_service, read_service, remove_service
 from bootstrap.session import Command
 from bootstrap.ssh import SshSession, connect
 from bootstrap.testing import RecordingLog
-from slipway.desired import Connection, Drain, HealthGate, HostFile, ServiceDesired, Unit
+from slipway.desired import Connection, Drain, HealthGate, HostFile, ModelFile, ServiceDesired, Unit
 from slipway.errors import CancelledError, PortInUseError, ServiceError
+from tests.bootstrap.service.stub_store import serve_store
 from tools import bases
 
 pytestmark = [pytest.mark.hosts, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -257,3 +259,39 @@ def test_drift_on_a_real_host(host: Host) -> None:
     assert pins == {f"file {CONFIG}", "unit stub-engine.service", "unit stub-proxy.service"}
     host.converge(desired())
     assert read_service(host.session, desired()) == ()
+
+
+def test_a_host_fetches_its_model_and_resumes_after_a_cancel(host: Host) -> None:
+    content = bytes(range(256)) * 65536  # 16 MiB, 256 slow pieces
+    path = "/var/lib/slipway/models/m.gguf"
+    gateway = host.shell("ip -4 route show default").split()[2]
+    with serve_store(content, gateway) as store:
+        model = ModelFile(
+            source="hf://acme/tiny@v1/m.gguf",
+            sha256=hashlib.sha256(content).hexdigest(),
+            size=len(content),
+            path=path,
+            endpoint=store.url,
+        )
+        service = desired().model_copy(update={"model": model})
+        store.slow = True
+
+        def cancel_soon() -> None:
+            while not store.asked:
+                time.sleep(0.1)
+            time.sleep(1)
+            host.cancel.set()
+
+        threading.Thread(target=cancel_soon, daemon=True).start()
+        with pytest.raises(CancelledError):
+            host.converge(service)
+        host.cancel.clear()
+        assert 0 < int(host.shell(f"stat -c %s {path}.partial")) < len(content)
+        store.slow = False
+        store.cuts = [100_000]
+        assert f"model {path}" in host.converge(service).changed
+        assert store.asked[-1][1] not in (None, "bytes=0-")
+        assert host.shell(f"sha256sum < {path}").split()[0] == model.sha256
+        assert host.converge(service).changed == ()
+        assert host.shell(f"ls -A {path.rsplit('/', 1)[0]}").split() == ["m.gguf", "m.gguf.sha256"]
+        host.shell(f"rm -f {path} {path}.sha256")
