@@ -242,7 +242,10 @@ class _Transfer:
         self.session.run(Command(script, "start the transfer of the model file", stdin=self.config.encode()))
 
     def _stop_script(self) -> str:
-        """Ends a transfer that an earlier run left behind, and waits until it writes no more; the path in its argv tells it from a stranger's process."""
+        """Ends a transfer that an earlier run left behind, and waits until it writes no more.
+
+        The path in its argv tells it from a stranger's process.
+        """
         folder = quote(self.folder)
         return (
             f"pid=$(cat {folder}/pid 2>/dev/null) && grep -qF {folder} /proc/$pid/cmdline 2>/dev/null && "

@@ -50,11 +50,12 @@ def serve_store(content: bytes, address: str = "127.0.0.1") -> Iterator[Store]:
                 self.send_header("Content-Range", f"bytes {start}-{len(made.content) - 1}/{len(made.content)}")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
+            slow = made.slow
             cut = made.cuts.pop(0) if made.cuts else len(body)
             with suppress(OSError):
                 for at in range(0, cut, 65536):
                     self.wfile.write(body[at : min(at + 65536, cut)])
-                    if made.slow:
+                    if slow:
                         time.sleep(0.2)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
