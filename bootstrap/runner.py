@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,9 +104,11 @@ class Runner:
         """One step, with what is known of how it fails."""
         match step:
             case Put(path, content, mode):
-                self.session.put(path, content.encode(), mode)
+                with self._disk_figures():
+                    self.session.put(path, content.encode(), mode)
             case Send(local, remote, sha256):
-                self._send(Path(local), remote, sha256)
+                with self._disk_figures():
+                    self._send(Path(local), remote, sha256)
             case Run(command, apt):
                 self.run_apt(command) if apt else self._run(command)
 
@@ -131,8 +134,14 @@ class Runner:
 
     def _run(self, command: Command) -> None:
         self.log.progress(f"{self.session.name}: {command.why}")
-        try:
+        with self._disk_figures():
             self.session.run(command)
+
+    @contextmanager
+    def _disk_figures(self) -> Iterator[None]:
+        """Adds to "no space left" where it is full."""
+        try:
+            yield
         except DiskFullError as error:
             raise self._disk_full(error.what) from error
 

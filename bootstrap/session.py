@@ -88,11 +88,9 @@ class Session(Protocol):
 def failure(host: str, command: Command, result: Result) -> HostError:
     """The error for a command that ended with `result`: what, where, what to do, and its last lines."""
     tail = "" if command.secret else "\n".join(result.output.splitlines()[-TAIL_LINES:])
-    if re.search(
-        r"No space left on device|Disk quota exceeded|not enough free space|don't have enough free space", tail
-    ):
+    if NO_SPACE.search(result.output):
         return DiskFullError(
-            f"no space left while: {command.why}\n{tail}",
+            f"no space left while: {command.why}" + (f"\n{tail}" if tail else ""),
             where=host,
             fix="Free some (`df -h` there shows where it is full), or give it a larger disk, then run `up` again.",
         )

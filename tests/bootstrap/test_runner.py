@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bootstrap.operations import Run, Send
+from bootstrap.operations import Put, Run, Send
 from bootstrap.runner import Runner
-from bootstrap.session import Command, Result
+from bootstrap.session import Command, Result, failure
 from bootstrap.testing import FakeSession, RecordingLog
 from bootstrap.waits import Waits
 from slipway.desired import HostDesired
@@ -137,6 +137,18 @@ def test_what_waiting_does_not_mend_is_said_at_once(
     assert said in str(raised.value)
     assert str(raised.value).startswith("h1: ")
     assert clock.slept == []
+
+
+def test_a_full_disk_is_shown_for_files_too(desired: HostDesired, waits: Waits) -> None:
+    class Full(FakeSession):
+        def put(self, path: str, *_: object) -> None:
+            raise failure(
+                self.name, Command("", f"write {path}", secret=True), Result(1, "", "No space left on device")
+            )
+
+    runner = Runner(Full(answers=[("df -h", "/dev/vda1  100%")]), desired, RecordingLog(), waits)
+    with pytest.raises(DiskFullError, match=r"no space left while: write /etc/x\n/dev/vda1  100%"):
+        runner.act(Put("/etc/x", "secret"))
 
 
 def test_an_archive_that_is_not_here_is_an_error(desired: HostDesired, waits: Waits) -> None:
