@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/util/rpcutil"
@@ -28,8 +29,8 @@ import (
 // bailExitCode is how a program says that it has already shown the user what is wrong (pulumi-language-python-exec).
 const bailExitCode = 32
 
-// interruptGrace is how long a program may take to end after it was interrupted, before it is killed.
-const interruptGrace = 5 * time.Second
+// endGrace is how long a program may take to end after it was asked to, before it is killed.
+const endGrace = 5 * time.Second
 
 type host struct {
 	pulumirpc.UnimplementedLanguageRuntimeServer
@@ -162,8 +163,9 @@ func (h *host) Run(ctx context.Context, r *pulumirpc.RunRequest) (*pulumirpc.Run
 	if err != nil {
 		return nil, err
 	}
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = interruptGrace
+	// Not an interrupt: Python would print a KeyboardInterrupt's traceback beside every resource that failed.
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = endGrace
 	if cmd.Env == nil {
 		cmd.Env = os.Environ()
 	}
