@@ -8,8 +8,9 @@ cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
 . tools/python.sh
 group=${1:-dev}
 
-# The stamp covers what .venv is made from: the lock, the project, and the interpreter.
-current=$(cat uv.lock pyproject.toml tools/uv.txt <(command -v python3 || true) | sha256sum | cut -c1-64)
+# The stamp covers what .venv is made from: the lock, the project, and the interpreter (the same one inside of .venv).
+base=$(python3 -c 'import sys; print(sys.base_prefix, sys.version)' 2>/dev/null || true)
+current=$(cat uv.lock pyproject.toml tools/uv.txt - <<<"$base" | sha256sum | cut -c1-64)
 stamp=.venv/.slipway-$group
 if [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$current" ]; then exit 0; fi
 
