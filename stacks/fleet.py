@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pulumi
 
+from slipway.desired import ServiceDesired
 from slipway.plan_types import Plan, WavePlan
 from slipway.render import load_templates, render_host
 from slipway.service_plan import service_desired
@@ -43,18 +44,20 @@ class Fleet(pulumi.ComponentResource):
     def __init__(self, name: str, args: FleetArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:stacks:Fleet", name, {}, opts)
         by_name = {host.name: host for host in args.hosts}
+        # Rendering costs more than registering a resource does, and all hosts of a plan get the same files.
+        service = _rendered(args.plan)
         services: list[Service] = []
         gate: Gate | None = None
         for wave in args.plan.waves:
             members = [by_name[host] for host in wave.hosts]
-            placed = [self._place(args, host, gate) for host in members]
+            placed = [self._place(args, host, gate, service) for host in members]
             services += placed
             if wave is not args.plan.waves[-1]:
                 gate = self._gate(wave, members, placed)
         self.completion = services[0].completion
         self.register_outputs({"completion": self.completion})
 
-    def _place(self, args: FleetArgs, host: Host, gate: Gate | None) -> Service:
+    def _place(self, args: FleetArgs, host: Host, gate: Gate | None, service: ServiceDesired) -> Service:
         child = pulumi.ResourceOptions(parent=self)
         converged = HostResource(
             host.name,
@@ -72,7 +75,7 @@ class Fleet(pulumi.ComponentResource):
         return Service(
             host.name,
             connection=host.connection,
-            desired=_service(args.plan, args.keys, certificate),
+            desired=_service(service, args.keys, certificate),
             api_key=args.keys.api_key,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[converged]),
         )
@@ -92,9 +95,12 @@ def _templates() -> dict[str, str]:
     return load_templates(TEMPLATES)
 
 
-def _service(plan: Plan, keys: StackKeys, certificate: Certificate) -> dict[str, object]:
+def _rendered(plan: Plan) -> ServiceDesired:
+    return service_desired(plan, render_host(_templates(), plan), extra_proxy_files=(*_tls_paths(), KEYS_ACL))
+
+
+def _service(desired: ServiceDesired, keys: StackKeys, certificate: Certificate) -> dict[str, object]:
     """What the service should be, with the files whose content only exists once keys and certificates do."""
-    desired = service_desired(plan, render_host(_templates(), plan), extra_proxy_files=(*_tls_paths(), KEYS_ACL))
     properties = desired.model_dump(mode="json")
     properties["files"] += [
         _secret_file(f"{TLS}/server.pem", certificate.bundle),
