@@ -24,11 +24,12 @@ KEYS_ACL = "/etc/slipway/keys.acl"
 
 @dataclass(frozen=True)
 class FleetArgs:
-    """The plan, its hosts in the plan's order, and the stack's keys."""
+    """The plan, its hosts in the plan's order, the stack's keys, and what a private model source asks for."""
 
     plan: Plan
     hosts: list[Host]
     keys: StackKeys
+    model_credentials: dict[str, pulumi.Input[str]] | None = None
 
 
 class Fleet(pulumi.ComponentResource):
@@ -63,7 +64,7 @@ class Fleet(pulumi.ComponentResource):
             host.name,
             connection=host.connection,
             desired=args.plan.host.model_dump(mode="json"),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[gate] if gate else []),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[gate] if gate else [], deleted_with=host.machine),
         )
         certificate = Certificate(
             host.name,
@@ -77,7 +78,8 @@ class Fleet(pulumi.ComponentResource):
             connection=host.connection,
             desired=_service(service, args.keys, certificate),
             api_key=args.keys.api_key,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[converged]),
+            credentials=args.model_credentials,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[converged], deleted_with=host.machine),
         )
 
     def _gate(self, wave: WavePlan, hosts: list[Host], services: list[Service]) -> Gate:

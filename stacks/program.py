@@ -18,7 +18,7 @@ def provision(plan: Plan, settings: Settings) -> None:
     keys = StackKeys("keys", stack=plan.stack, api_key=secret("api_key"))
     try:
         hosts = create_hosts(HostsArgs(plan, settings, keys), pulumi.ResourceOptions())
-        fleet = Fleet(plan.stack, FleetArgs(plan, hosts, keys))
+        fleet = Fleet(plan.stack, FleetArgs(plan, hosts, keys, _model_credentials(settings)))
     except SlipwayError as error:
         raise pulumi.RunError(str(error)) from None
     pulumi.export("endpoint", endpoint(hosts[0]))
@@ -29,6 +29,13 @@ def provision(plan: Plan, settings: Settings) -> None:
     pulumi.export("ssh_public_key", keys.ssh_public_key)
     pulumi.export("api_key", keys.api_key)
     pulumi.export("completion", fleet.completion)
+
+
+def _model_credentials(settings: Settings) -> dict[str, pulumi.Input[str]] | None:
+    """What a private model source asks for, as the stack's configuration keeps it; None for a public one."""
+    found = {name: secret(f"model_{name}") for name in ("token", "access_key", "secret_key")}
+    given: dict[str, pulumi.Input[str]] = {name: value for name, value in found.items() if value is not None}
+    return {**given, "region": settings.model.region} if given else None
 
 
 def endpoint(host: Host) -> pulumi.Output[str]:

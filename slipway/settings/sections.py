@@ -48,6 +48,8 @@ class ModelSettings(Section):
     """Tokens that one request may hold, prompt and answer together."""
     endpoint: base.HttpUrl | None = None
     """Base URL in place of the source's public one: a mirror, or a store that speaks S3."""
+    region: Name = "us-east-1"
+    """Region that requests to an s3:// source are signed for."""
 
 
 class EngineSettings(Section):
@@ -247,3 +249,9 @@ class Settings(Section):
     """Key that clients send; one is generated when left out."""
     ssh_private_key: Secret | None = Field(default=None, repr=False)
     """Key that opens the hosts of the provider ssh; the stack's own key when left out."""
+    model_token: Secret | None = Field(default=None, repr=False)
+    """Bearer token of a private `hf://` or `https://` model source."""
+    model_access_key: Secret | None = Field(default=None, repr=False)
+    """Access key of a private `s3://` model source."""
+    model_secret_key: Secret | None = Field(default=None, repr=False)
+    """Secret key of a private `s3://` model source."""

@@ -40,6 +40,8 @@ class Host:
     """where clients reach it"""
     port: pulumi.Input[int]
     """the port on which clients reach its proxy"""
+    machine: pulumi.Resource | None = None
+    """what goes away with everything on it when it is destroyed; None for a host that stays"""
 
 
 CreateHosts = Callable[[HostsArgs, pulumi.ResourceOptions], list[Host]]

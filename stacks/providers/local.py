@@ -50,4 +50,5 @@ def _host(args: HostsArgs, name: str, opts: pulumi.ResourceOptions) -> Host:
         },
         address=machine.address,
         port=machine.service_ports.apply(lambda ports: int(ports[str(args.plan.proxy.port)])),
+        machine=machine,
     )
