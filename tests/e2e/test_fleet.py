@@ -1,0 +1,179 @@
+"""Hosts that exist already, reached over SSH: waves, the gate between them, and what a bad change does to a fleet.
+
+The tests go in order, on two machines and one stack.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from bootstrap.commands.artifacts import artifacts
+from bootstrap.log import NullLog
+from bootstrap.machines.fleet import Fleet, fleet
+from bootstrap.session import Command
+from bootstrap.ssh import connect
+from slipway.desired import Connection
+from tests.support.pulumi import ROOT, Project, Run, pulumi_bin
+
+pytestmark = [pytest.mark.hosts, pytest.mark.pulumi, pytest.mark.slow]
+
+PATIENCE = 600
+"""seconds for one command on the whole fleet"""
+
+
+class Stack:
+    """A stack of the provider `ssh` with the repository's own program, and the machines in its inventory."""
+
+    def __init__(self, project: Project, machines: Fleet) -> None:
+        self.project = project
+        self.machines = machines
+        self.settings: dict[str, Any] = {
+            "slipway:provider": "ssh",
+            "slipway:release": "local-2026.11",
+            "slipway:model": {"name": "smollm2-135m-instruct", "context": 1024},
+            "slipway:engine": {"name": "llama.cpp", "threads": 1},
+            "slipway:proxy": {"concurrency": 2},
+            "slipway:drain": {"deadline": "5s"},
+            "slipway:ssh": {
+                "inventory": [
+                    {"name": machine.name, "address": machine.address, "port": machine.port, "host_key": key}
+                    for machine, key in zip(machines.machines, machines.host_keys, strict=True)
+                ]
+            },
+            "slipway:rollout": {"canary": 1, "wave": "100%", "bake": "3s"},
+        }
+        project.program((ROOT / "__main__.py").read_text())
+        self.write()
+        subprocess.run(
+            ["pulumi", "config", "set", "--secret", "slipway:ssh_private_key", "--stack", project.stack],
+            cwd=project.folder,
+            env=project.env,
+            input=machines.user_key.private,
+            text=True,
+            check=True,
+            capture_output=True,
+        )
+
+    def write(self, **changed: Any) -> None:
+        """Write the stack file with `changed` sections; what Pulumi keeps in it stays."""
+        self.settings |= {f"slipway:{key}": value for key, value in changed.items()}
+        path = self.project.folder / f"Pulumi.{self.project.stack}.yaml"
+        kept = yaml.safe_load(path.read_text()) or {}
+        path.write_text(yaml.safe_dump({**kept, "config": {**kept.get("config", {}), **self.settings}}))
+
+    def up(self, expect: int | None = 0) -> Run:
+        done = self.project.start("up").wait(PATIENCE)
+        assert expect is None or done.exit == expect, done.diagnostics()
+        return done
+
+    def connection(self, index: int) -> Connection:
+        machine = self.machines.machines[index]
+        return Connection(
+            name=machine.name,
+            address=machine.address,
+            port=machine.port,
+            private_key=self.machines.user_key.private,
+            host_key=self.machines.host_keys[index],
+        )
+
+    def on_host(self, index: int, script: str) -> str:
+        with connect(self.connection(index), NullLog(), threading.Event()) as session:
+            return session.run(Command(script, why="look at the host", check=False)).stdout
+
+    def started(self) -> list[str]:
+        """When each host's engine was started, as systemd says it."""
+        show = "systemctl show --value -p ExecMainStartTimestampMonotonic slipway-engine-0"
+        return [self.on_host(index, show).strip() for index in range(2)]
+
+    def ask(self, index: int) -> int:
+        """Status of one chat completion through a host's proxy, over verified TLS."""
+        outputs = self.project.outputs()
+        return httpx.post(
+            f"https://{self.machines.machines[index].address}:8443/v1/chat/completions",
+            json={"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 4},
+            headers={"Authorization": f"Bearer {outputs['api_key']}"},
+            verify=ssl.create_default_context(cadata=outputs["ca_certificate"]),
+            timeout=60,
+        ).status_code
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("fleet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLIPWAY_STATE", str(folder / "state"))
+        subprocess.run([sys.executable, "-m", "tools.artifacts", "build"], cwd=ROOT, check=True, env=os.environ)
+        cli = pulumi_bin()
+        assert cli is not None
+        base = Path(artifacts(ROOT).base("bookworm"))
+        with fleet(2, base, folder / "machines") as machines:
+            yield Stack(Project(folder / "project", cli), machines)
+
+
+def test_the_canary_goes_first_and_the_gate_lets_the_rest_follow(stack: Stack) -> None:
+    up = stack.up()
+    order = [
+        event["resOutputsEvent"]["metadata"]["urn"].rsplit("::", 1)[-1]
+        for event in up.events
+        if event.get("resOutputsEvent", {}).get("metadata", {}).get("type")
+        in ("slipway:index:Service", "slipway:index:Gate")
+    ]
+    assert order == ["h1", "wave-0", "h2"], up.diagnostics()
+    assert [stack.ask(index) for index in range(2)] == [200, 200]
+
+
+def test_nothing_is_left_to_do(stack: Stack) -> None:
+    assert stack.project.preview("--expect-no-changes").exit == 0
+    assert stack.project.refresh("--expect-no-changes").exit == 0
+
+
+def test_a_bad_change_stops_at_the_canary_and_everybody_goes_on_serving(stack: Stack) -> None:
+    before = stack.started()
+    stack.write(engine={"name": "llama.cpp", "threads": 1, "args": ["--no-such-flag"]})
+    up = stack.up(expect=None)
+    said = up.diagnostics()
+    assert up.exit != 0
+    assert "no-such-flag" in said, said
+    assert "put back and serves again" in said, said
+    assert "Traceback" not in said
+    assert [stack.ask(index) for index in range(2)] == [200, 200]
+    assert stack.started()[1] == before[1], "the second host was touched"
+
+
+def test_a_good_change_goes_on_from_there(stack: Stack) -> None:
+    before = stack.started()
+    stack.write(engine={"name": "llama.cpp", "threads": 2})
+    stack.up()
+    after = stack.started()
+    assert after[0] != before[0]
+    assert after[1] != before[1]
+    assert [stack.ask(index) for index in range(2)] == [200, 200]
+
+
+def test_a_change_of_the_proxy_alone_leaves_the_engine_running(stack: Stack) -> None:
+    before = stack.started()
+    stack.write(proxy={"concurrency": 2, "queue": 5})
+    stack.up()
+    assert stack.started() == before
+    assert "maxconn 2" in stack.on_host(0, "cat /etc/slipway/haproxy.cfg")
+
+
+def test_destroy_leaves_the_hosts_and_takes_what_was_put_on_them(stack: Stack) -> None:
+    assert stack.project.start("destroy").wait(PATIENCE).exit == 0
+    left = stack.on_host(
+        1,
+        "cd /; ls etc/systemd/system/slipway-* etc/slipway usr/local/lib/slipway var/lib/slipway/receipt.json 2>&-; "
+        "docker ps --quiet --all; apt-mark showhold; dpkg-query -W -f '${db:Status-Abbrev}' docker.io",
+    )
+    assert left.strip() == "ii", left
