@@ -19,9 +19,7 @@ Loc = tuple[int | str, ...]
 IN_QUOTES = "Put quotes around it, as it stands in the file"
 SECRETS = ("api_key", "ssh_private_key", "model_token", "model_access_key", "model_secret_key")
 NOT_ENCRYPTED = "this secret is not encrypted, so that everybody who reads the file has it"
-NOT_SECRET = (
-    "this value is encrypted, and only " + ", ".join(f"{NAMESPACE}:{key}" for key in SECRETS) + " are secrets"
-)
+NOT_SECRET = "this value is encrypted, and only " + ", ".join(f"{NAMESPACE}:{key}" for key in SECRETS) + " are secrets"
 
 PATTERNS = {
     r"^[0-9a-f]{64}$": "Write 64 lower-case hex digits, as `sha256sum FILE` prints them",
