@@ -7,20 +7,13 @@ from dataclasses import dataclass
 from threading import Event
 from typing import TYPE_CHECKING
 
-from bootstrap.plugin.codec import UNKNOWN, Values
-from bootstrap.plugin.diffs import Change
+from bootstrap.plugin.codec import Values
 from bootstrap.plugin.operation import Operation
-from bootstrap.plugin.resource import Failure, Input, Output, Resource
+from bootstrap.plugin.resource import Input, Output
 from bootstrap.plugin.resources import drift
-from bootstrap.plugin.resources.connecting import (
-    CONNECTION,
-    READ_DEADLINE,
-    open_session,
-    parse_connection,
-    real_connect,
-)
-from bootstrap.plugin.resources.validation import parse, problems
-from slipway.errors import UnreachableError
+from bootstrap.plugin.resources.connecting import CONNECTION, open_session, parse_connection, real_connect
+from bootstrap.plugin.resources.on_host import OnHost
+from bootstrap.plugin.resources.validation import parse
 
 if TYPE_CHECKING:
     from bootstrap.host import HostReport
@@ -41,13 +34,7 @@ class HostEdge:
     remove: Callable[[Session, HostDesired, Log, Event], None]
 
 
-def real_edge() -> HostEdge:
-    from bootstrap import host  # noqa: PLC0415  loaded only when there is work
-
-    return HostEdge(real_connect(), host.converge_host, host.read_host, host.remove_host)
-
-
-class Host(Resource):
+class Host(OnHost[HostEdge]):
     """The host itself is not made here. Deleting takes our units, holds and receipt off it and keeps the packages."""
 
     token = "slipway:index:Host"  # noqa: S105
@@ -65,28 +52,15 @@ class Host(Resource):
         drift.OUTPUT,
     )
 
-    def __init__(self, edge: HostEdge | None = None) -> None:
-        self._edge = edge
+    def real_edge(self) -> HostEdge:
+        from bootstrap import host  # noqa: PLC0415  loaded only when there is work
 
-    @property
-    def edge(self) -> HostEdge:
-        return self._edge or real_edge()
+        return HostEdge(real_connect(), host.converge_host, host.read_host, host.remove_host)
 
-    def check(self, inputs: Values) -> list[Failure]:
-        from slipway.desired import Connection, HostDesired  # noqa: PLC0415  pydantic loads slowly
+    def model(self) -> type[HostDesired]:
+        from slipway.desired import HostDesired  # noqa: PLC0415  pydantic loads slowly
 
-        return [
-            *problems(Connection, inputs["connection"], ("connection",)),
-            *problems(HostDesired, inputs["desired"], ("desired",)),
-        ]
-
-    def diff(self, outputs: Values, inputs: Values, now: float) -> list[Change]:
-        del inputs, now
-        return drift.changes_of(outputs)
-
-    def preview(self, inputs: Values, outputs: Values | None) -> Values:
-        release = inputs["desired"].get("release", UNKNOWN) if isinstance(inputs["desired"], dict) else UNKNOWN
-        return {**super().preview(inputs, outputs), "release": release, "drift": {}}
+        return HostDesired
 
     def create(self, operation: Operation, inputs: Values) -> tuple[str, Values]:
         connection = parse_connection(inputs)
@@ -95,33 +69,8 @@ class Host(Resource):
     def update(self, operation: Operation, resource_id: str, inputs: Values, outputs: Values) -> Values:
         return self._converge(operation, resource_id, parse_connection(inputs, outputs), inputs)
 
-    def read(self, operation: Operation, resource_id: str, inputs: Values, outputs: Values) -> Values | None:
-        del resource_id
-        from slipway.desired import HostDesired  # noqa: PLC0415
-
-        desired = parse(HostDesired, inputs["desired"])
-        edge = self.edge
-        try:
-            with open_session(edge.connect, operation, parse_connection(inputs, outputs), READ_DEADLINE) as session:
-                found = drift.as_output(edge.read(session, desired))
-        except UnreachableError as error:
-            operation.log.warning(str(error))
-            found = {"connection": f"expected an answer, found: {error.what}"}
-        return {**outputs, "drift": found}
-
-    def delete(self, operation: Operation, resource_id: str, inputs: Values, outputs: Values) -> None:
-        del resource_id
-        from slipway.desired import HostDesired  # noqa: PLC0415
-
-        desired = parse(HostDesired, inputs["desired"])
-        edge = self.edge
-        with open_session(edge.connect, operation, parse_connection(inputs, outputs), READ_DEADLINE) as session:
-            edge.remove(session, desired, operation.log, operation.cancel)
-
     def _converge(self, operation: Operation, resource_id: str, connection: Connection, inputs: Values) -> Values:
-        from slipway.desired import HostDesired  # noqa: PLC0415
-
-        desired = parse(HostDesired, inputs["desired"])
+        desired = parse(self.model(), inputs["desired"])
         edge = self.edge
         with open_session(edge.connect, operation, connection) as session:
             seen: Values = {"host_key": session.pinned_host_key}

@@ -10,19 +10,12 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from bootstrap.plugin.codec import UNKNOWN, Values, leaves
-from bootstrap.plugin.diffs import Change
 from bootstrap.plugin.operation import Operation
-from bootstrap.plugin.resource import Failure, Input, Output, Resource
+from bootstrap.plugin.resource import Failure, Input, Output
 from bootstrap.plugin.resources import drift
-from bootstrap.plugin.resources.connecting import (
-    CONNECTION,
-    READ_DEADLINE,
-    open_session,
-    parse_connection,
-    real_connect,
-)
-from bootstrap.plugin.resources.validation import parse, problems
-from slipway.errors import UnreachableError
+from bootstrap.plugin.resources.connecting import CONNECTION, open_session, parse_connection, real_connect
+from bootstrap.plugin.resources.on_host import OnHost
+from bootstrap.plugin.resources.validation import parse
 
 if TYPE_CHECKING:
     from bootstrap.log import Log
@@ -48,13 +41,7 @@ class ServiceEdge:
     remove: Callable[[Session, ServiceDesired, Log, Event], None]
 
 
-def real_edge() -> ServiceEdge:
-    from bootstrap import service  # noqa: PLC0415  loaded only when there is work
-
-    return ServiceEdge(real_connect(), service.converge_service, service.read_service, service.remove_service)
-
-
-class Service(Resource):
+class Service(OnHost[ServiceEdge]):
     """Created when it answered one real completion. An update drains first, and the old bundle returns if it fails."""
 
     token = "slipway:index:Service"  # noqa: S105
@@ -76,36 +63,26 @@ class Service(Resource):
         drift.OUTPUT,
     )
 
-    def __init__(self, edge: ServiceEdge | None = None) -> None:
-        self._edge = edge
+    def real_edge(self) -> ServiceEdge:
+        from bootstrap import service  # noqa: PLC0415  loaded only when there is work
 
-    @property
-    def edge(self) -> ServiceEdge:
-        return self._edge or real_edge()
+        return ServiceEdge(real_connect(), service.converge_service, service.read_service, service.remove_service)
+
+    def model(self) -> type[ServiceDesired]:
+        from slipway.desired import ServiceDesired  # noqa: PLC0415  pydantic loads slowly
+
+        return ServiceDesired
 
     def check(self, inputs: Values) -> list[Failure]:
-        from slipway.desired import Connection, ServiceDesired  # noqa: PLC0415  pydantic loads slowly
-
         credentials = inputs.get("credentials", UNKNOWN)
         unknown = () if credentials is UNKNOWN else sorted(credentials.keys() - set(CREDENTIALS))
         return [
-            *problems(Connection, inputs["connection"], ("connection",)),
-            *problems(ServiceDesired, inputs["desired"], ("desired",)),
+            *super().check(inputs),
             *(Failure(("credentials", name), f"known are {', '.join(CREDENTIALS)}") for name in unknown),
         ]
 
-    def diff(self, outputs: Values, inputs: Values, now: float) -> list[Change]:
-        del inputs, now
-        return drift.changes_of(outputs)
-
     def preview(self, inputs: Values, outputs: Values | None) -> Values:
-        release = inputs["desired"].get("release", UNKNOWN) if isinstance(inputs["desired"], dict) else UNKNOWN
-        return {
-            **super().preview(inputs, outputs),
-            "release": release,
-            "fingerprint": fingerprint(inputs),
-            "drift": {},
-        }
+        return {**super().preview(inputs, outputs), "fingerprint": fingerprint(inputs)}
 
     def create(self, operation: Operation, inputs: Values) -> tuple[str, Values]:
         resource_id = f"{inputs['connection']['name']}/{inputs['desired']['name']}"
@@ -114,34 +91,10 @@ class Service(Resource):
     def update(self, operation: Operation, resource_id: str, inputs: Values, outputs: Values) -> Values:
         return self._converge(operation, resource_id, inputs, outputs)
 
-    def read(self, operation: Operation, resource_id: str, inputs: Values, outputs: Values) -> Values | None:
-        del resource_id
-        from slipway.desired import ServiceDesired  # noqa: PLC0415
-
-        desired = parse(ServiceDesired, inputs["desired"])
-        edge = self.edge
-        try:
-            with open_session(edge.connect, operation, parse_connection(inputs, outputs), READ_DEADLINE) as session:
-                found = drift.as_output(edge.read(session, desired))
-        except UnreachableError as error:
-            operation.log.warning(str(error))
-            found = {"connection": f"expected an answer, found: {error.what}"}
-        return {**outputs, "drift": found}
-
-    def delete(self, operation: Operation, resource_id: str, inputs: Values, outputs: Values) -> None:
-        del resource_id
-        from slipway.desired import ServiceDesired  # noqa: PLC0415
-
-        desired = parse(ServiceDesired, inputs["desired"])
-        edge = self.edge
-        with open_session(edge.connect, operation, parse_connection(inputs, outputs), READ_DEADLINE) as session:
-            edge.remove(session, desired, operation.log, operation.cancel)
-
     def _converge(self, operation: Operation, resource_id: str, inputs: Values, outputs: Values) -> Values:
         from bootstrap.service import Credentials  # noqa: PLC0415
-        from slipway.desired import ServiceDesired  # noqa: PLC0415
 
-        desired = parse(ServiceDesired, inputs["desired"])
+        desired = parse(self.model(), inputs["desired"])
         edge = self.edge
         with open_session(edge.connect, operation, parse_connection(inputs, outputs)) as session:
             seen: Values = {"host_key": session.pinned_host_key}
