@@ -6,23 +6,13 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bootstrap.log import Log, NullLog
 from bootstrap.machines.lifecycle import create, remove
 from bootstrap.machines.spec import KindSetting, MachineSpec, MachineState
-
-
-@dataclass(frozen=True)
-class KeyPair:
-    """An SSH key: `public` as an OpenSSH line, `private` as OpenSSH PEM."""
-
-    public: str
-    private: str = field(repr=False)
+from bootstrap.pki import KeyPair, make_ssh_key
 
 
 @dataclass(frozen=True)
@@ -35,13 +25,8 @@ class Fleet:
 
 
 def new_key() -> KeyPair:
-    """A fresh ed25519 key."""
-    key = Ed25519PrivateKey.generate()
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
-    )
-    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    return KeyPair(public.decode(), private.decode())
+    """A fresh SSH key."""
+    return make_ssh_key("fleet")
 
 
 def specs(

@@ -58,7 +58,7 @@ class Certificate(Resource):
 
     @staticmethod
     def _sign(operation: Operation, inputs: Values) -> Values:
-        from bootstrap.plugin import pki  # noqa: PLC0415  cryptography loads slowly
+        from bootstrap import pki  # noqa: PLC0415  cryptography loads slowly
 
         authority = pki.Authority(inputs["ca_certificate"], inputs["ca_key"])
         leaf = pki.make_certificate(authority, inputs["names"], operation.now(), where=operation.name)

@@ -21,13 +21,13 @@ class HostKey(Resource):
     )
 
     def create(self, operation: Operation, inputs: Values) -> tuple[str, Values]:
-        from bootstrap.plugin import pki  # noqa: PLC0415  cryptography loads slowly
+        from bootstrap import pki  # noqa: PLC0415  cryptography loads slowly
 
         pair = pki.make_ssh_key(inputs["name"])
         return inputs["name"], {"public_key": pair.public, "private_key": operation.secret(pair.private)}
 
     def adopt(self, operation: Operation, resource_id: str) -> tuple[Values, Values] | None:
-        from bootstrap.plugin import pki  # noqa: PLC0415
+        from bootstrap import pki  # noqa: PLC0415
 
         file = Path(resource_id)
         if not file.is_file():

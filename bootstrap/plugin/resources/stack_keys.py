@@ -45,7 +45,7 @@ class StackKeys(Resource):
         return {**super().preview(inputs, outputs), "api_key": inputs.get("api_key", UNKNOWN)}
 
     def create(self, operation: Operation, inputs: Values) -> tuple[str, Values]:
-        from bootstrap.plugin import pki  # noqa: PLC0415  cryptography loads slowly
+        from bootstrap import pki  # noqa: PLC0415  cryptography loads slowly
 
         stack = inputs["stack"]
         authority = pki.make_authority(f"Slipway {stack} CA", operation.now())

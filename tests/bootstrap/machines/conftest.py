@@ -11,8 +11,9 @@ import pytest
 
 from bootstrap.log import NullLog
 from bootstrap.machines import MachineSpec, MachineState, remove
-from bootstrap.machines.fleet import KeyPair, new_key
+from bootstrap.machines.fleet import new_key
 from bootstrap.machines.spec import names_of
+from bootstrap.pki import KeyPair
 from bootstrap.session import Command
 from bootstrap.ssh import connect
 from slipway.desired import Connection

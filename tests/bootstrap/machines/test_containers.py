@@ -20,8 +20,9 @@ import pytest
 
 from bootstrap.log import NullLog
 from bootstrap.machines import MachineSpec, MachineState, create, is_alive, network, nspawn, remove, start
-from bootstrap.machines.fleet import KeyPair, fleet, new_key
+from bootstrap.machines.fleet import fleet, new_key
 from bootstrap.machines.spec import names_of
+from bootstrap.pki import KeyPair
 from bootstrap.testing import RecordingLog
 from slipway.errors import CancelledError, HostKeyError, MachineError
 from tests.bootstrap.machines.conftest import make_spec, traces

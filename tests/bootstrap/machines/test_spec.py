@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.machines.fleet import KeyPair, new_key
+from bootstrap.machines.fleet import new_key
 from bootstrap.machines.guest import GuestNetwork, guest_files, host_key_blob
 from bootstrap.machines.spec import MachineSpec, MachineState, Record, fingerprint, names_of
+from bootstrap.pki import KeyPair
 from tests.bootstrap.machines.conftest import make_spec
 
 NETWORK = GuestNetwork("host0", "10.70.0.11/24", "10.70.0.1", ("192.0.2.53",))

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bootstrap.plugin import pki
+from bootstrap import pki
 from bootstrap.plugin.codec import UNKNOWN
 from bootstrap.plugin.resources.certificate import RENEW_BEFORE, Certificate
 from bootstrap.plugin.resources.host_key import HostKey
