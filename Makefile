@@ -43,8 +43,10 @@ install: ## make .venv from uv.lock, with the `slipway` command in it
 images: ## build the Pulumi CLI, the container images and the machines' base into the cache (needs root)
 	@python3 -m tools.artifacts build
 
-test: check ## run every check and every test
-	@.venv/bin/pytest -q
+test: check ## run every check and every test (needs root)
+	@tools/need.sh test
+	$(MAKE) images
+	.venv/bin/pytest -q
 
 test-quick: check ## run every check, and the tests that need neither root nor Pulumi nor much time
 	@.venv/bin/pytest -q -m "not hosts and not pulumi and not slow"
@@ -61,8 +63,8 @@ lock: install ## write the locks of the releases again
 schema: install ## write the JSON Schema of the stack file again
 	@.venv/bin/slipway schema --out docs/stack.schema.json
 
-bench-%: ## run one benchmark, for example bench-fleet-noop; its last line is JSON
-	@tools/install.sh bench
+bench-%: ## run one benchmark, for example bench-noop; its last line is JSON
+	@tools/install.sh
 	.venv/bin/python -m bench.$(subst -,_,$*)
 
 clean-cache: ## remove what was built into the cache

@@ -1,17 +1,16 @@
 #!/usr/bin/env bash
-# Make .venv from uv.lock: `tools/install.sh` for users and tests, `tools/install.sh bench` with the benchmarks' rivals.
+# Make .venv from uv.lock. (The benchmarks' peers live in an environment of their own: bench/peers/environment.py.)
 #
 # Everything is checked by hash: uv against tools/uv.txt, packages against uv.lock. Does nothing when .venv is current.
 set -euo pipefail
 cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
 # shellcheck source=tools/python.sh
 . tools/python.sh
-group=${1:-dev}
 
 # The stamp covers what .venv is made from: the lock, the project, and the interpreter (the same one inside of .venv).
 base=$(python3 -c 'import sys; print(sys.base_prefix, sys.version)' 2>/dev/null || true)
 current=$(cat uv.lock pyproject.toml tools/uv.txt - <<<"$base" | sha256sum | cut -c1-64)
-stamp=.venv/.slipway-$group
+stamp=.venv/.slipway-installed
 if [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$current" ]; then exit 0; fi
 
 check_python
@@ -30,10 +29,8 @@ if [ ! -x "$uv" ]; then
 fi
 
 echo "installing .venv from uv.lock" >&2
-python=$(python3 -c 'import sys; print(sys.executable)') # the interpreter itself, where python3 is a wrapper
-rm -f .venv/.slipway-*
-groups=()
-if [ "$group" != dev ]; then groups=(--group "$group"); fi
-UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=.venv "$uv" sync --frozen --quiet --python "$python" "${groups[@]}"
-echo "$current" >.venv/.slipway-dev
+# the interpreter itself, where python3 is a wrapper or .venv's own
+python=$(python3 -c 'import sys; print(sys._base_executable)')
+rm -f "$stamp"
+UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=.venv "$uv" sync --frozen --quiet --python "$python"
 echo "$current" >"$stamp"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Before anything is built: does this machine have what `make up` needs? Says what is missing, and gets it where it may.
+# `tools/need.sh test` asks for what only the tests use as well.
 set -euo pipefail
 cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
 # shellcheck source=tools/python.sh
@@ -18,8 +19,13 @@ END
 fi
 
 # command:package
+needed=(mmdebstrap:mmdebstrap systemd-nspawn:systemd-container ip:iproute2 iptables:iptables mount:mount)
+if [ "${1:-}" = test ]; then
+  needed+=(qemu-system-x86_64:qemu-system-x86 debugfs:e2fsprogs curl:curl socat:socat shellcheck:shellcheck)
+  needed+=(systemd-analyze:systemd ssh-keygen:openssh-client haproxy:haproxy)
+fi
 missing=()
-for pair in mmdebstrap:mmdebstrap systemd-nspawn:systemd-container ip:iproute2 iptables:iptables mount:mount; do
+for pair in "${needed[@]}"; do
   command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 done
 [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring)

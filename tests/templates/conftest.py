@@ -50,7 +50,9 @@ def haproxies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     if installed:
         found["installed"] = Path(installed)
     if not found:
-        pytest.skip("no HAProxy: neither a built proxy image nor the package `haproxy` is on this machine")
+        pytest.fail(
+            "no HAProxy: neither the proxy image nor the package `haproxy` is on this machine; run `make images`"
+        )
     return found
 
 
@@ -67,4 +69,4 @@ def otelcol(tmp_path_factory: pytest.TempPathFactory) -> Path:
         programs = [path for path in tree.rglob("otelcol*") if path.is_file() and os.access(path, os.X_OK)]
         if programs:
             return programs[0]
-    pytest.skip("no OpenTelemetry Collector: the collector image is not built on this machine")
+    pytest.fail("the collector image is not built on this machine; run `make images`")

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -58,13 +57,10 @@ def fake(folder: Path, name: str, script: str) -> None:
 
 def test_install_syncs_from_the_lock_once(checkout: Path) -> None:
     assert run(checkout, "tools/install.sh").returncode == 0
-    started = time.monotonic()
     again = run(checkout, "tools/install.sh")
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
-    assert time.monotonic() - started < 1
     (call,) = calls(checkout)
     assert call.startswith("sync --frozen")
-    assert "--group" not in call
 
 
 @pytest.mark.parametrize("name", ["uv.lock", "pyproject.toml", "tools/uv.txt"])
@@ -77,13 +73,6 @@ def test_install_syncs_again_when_the_lock_or_the_project_changed(checkout: Path
         shutil.copytree(uv, uv.parent / digest)
     run(checkout, "tools/install.sh")
     assert len(calls(checkout)) == 2
-
-
-def test_the_benchmarks_environment_serves_as_the_plain_one_too(checkout: Path) -> None:
-    run(checkout, "tools/install.sh", "bench")
-    run(checkout, "tools/install.sh")
-    run(checkout, "tools/install.sh", "bench")
-    assert [call.endswith("--group bench") for call in calls(checkout)] == [True]
 
 
 def test_a_failed_sync_leaves_no_stamp(checkout: Path) -> None:

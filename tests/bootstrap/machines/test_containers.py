@@ -246,10 +246,7 @@ def test_two_roots_do_not_meet(
         assert not any(traces(specs[0].state).values())
         assert is_alive(two)
         # The way out is still open for the one that stays.
-        assert (
-            shell(two, "timeout 20 getent hosts deb.debian.org >/dev/null; ip route get 192.0.2.1 >/dev/null; echo ok")
-            == "ok"
-        )
+        assert shell(two, "apt-get update -qq -o APT::Update::Error-Mode=any && echo fetched", 120) == "fetched"
     finally:
         for spec in specs:
             remove(spec.state, LOG)
