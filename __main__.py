@@ -6,14 +6,12 @@ from slipway.errors import SlipwayError
 from slipway.plan import make_plan
 from slipway.releases import load_lock, load_release
 from stacks.config import artifacts, read_settings
-from stacks.program import provision
+from stacks.program import provision, refuse
 
 try:
     settings = read_settings()
     release = load_release(settings.release)
     plan = make_plan(settings, release, load_lock(release.name), artifacts().images, stack=pulumi.get_stack())
+    provision(plan, settings)
 except SlipwayError as error:
-    # A RunError is shown as it is; anything else would come with a traceback that helps nobody.
-    raise pulumi.RunError(str(error)) from None
-
-provision(plan, settings)
+    refuse(error)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from typing import NoReturn
+
 import pulumi
 
 from slipway.errors import SlipwayError
@@ -12,15 +15,24 @@ from stacks.fleet import Fleet, FleetArgs
 from stacks.providers import Host, HostsArgs, create_hosts
 from stacks.resources import StackKeys
 
+ALREADY_SHOWN = 32
+"""the exit code by which a Python program tells Pulumi that its user has been told what is wrong"""
+
+
+def refuse(error: SlipwayError) -> NoReturn:
+    """Show what is wrong, without the traceback or the second error that any other way out would add."""
+    pulumi.log.error(str(error))
+    sys.exit(ALREADY_SHOWN)
+
 
 def provision(plan: Plan, settings: Settings) -> None:
-    """Create everything that the plan asks for and export the stack's outputs."""
+    """Create everything that the plan asks for and export the stack's outputs.
+
+    Raises SlipwayError for what the plan cannot know: a provider without a module, a base that was not built.
+    """
     keys = StackKeys("keys", stack=plan.stack, api_key=secret("api_key"))
-    try:
-        hosts = create_hosts(HostsArgs(plan, settings, keys), pulumi.ResourceOptions())
-        fleet = Fleet(plan.stack, FleetArgs(plan, hosts, keys, _model_credentials(settings)))
-    except SlipwayError as error:
-        raise pulumi.RunError(str(error)) from None
+    hosts = create_hosts(HostsArgs(plan, settings, keys), pulumi.ResourceOptions())
+    fleet = Fleet(plan.stack, FleetArgs(plan, hosts, keys, _model_credentials(settings)))
     pulumi.export("endpoint", endpoint(hosts[0]))
     pulumi.export("model", plan.model_name)
     pulumi.export("release", plan.release)

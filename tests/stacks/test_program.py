@@ -1,0 +1,58 @@
+"""What the program asks Pulumi for, and how it refuses: seen by the CLI, without a host."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.stacks.conftest import Configure, inventory
+
+pytestmark = [pytest.mark.pulumi]
+
+
+def test_a_plan_becomes_hosts_services_and_gates(configure: Configure) -> None:
+    project = configure(ssh=inventory(5), rollout={"canary": 1, "wave": 2, "bake": "1m"})
+    preview = project.preview()
+    steps = preview.resource_steps()
+    assert set(steps.values()) == {"create"}
+    assert {"keys", "test", "h1", "h2", "h3", "h4", "h5", "wave-0", "wave-1"} == steps.keys()
+    assert "wave-2" not in steps, "nothing waits behind the last wave"
+
+
+def test_every_stack_has_the_same_outputs(configure: Configure) -> None:
+    shown = configure().preview().diagnostics()
+    for name in ("endpoint", "model", "release", "hosts", "ca_certificate", "ssh_public_key", "api_key"):
+        assert name in shown
+    assert "[secret]" in shown
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"release": "local-2026.12"}, "there is no release 'local-2026.12'. Did you mean local-2026.11?"),
+        ({"api_key": "sk-in-the-clear"}, "slipway:api_key: this secret is not encrypted"),
+        ({"provider": "aws", "ssh": None}, "slipway:provider: there is no provider module for 'aws' yet"),
+        ({"provider": "local", "ssh": None}, "the base bookworm was not built on this machine yet. Run: make images"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(configure: Configure, settings: dict[str, object], sentence: str) -> None:
+    refused = configure(**settings).preview(expect=None)
+    said = refused.diagnostics()
+    assert refused.exit != 0
+    assert sentence in said, said
+    assert "sk-in-the-clear" not in said
+    for noise in ("Traceback", "unhandled"):
+        assert noise not in said
+
+
+def test_images_that_were_not_built_are_asked_for(configure: Configure) -> None:
+    refused = configure(images=False).preview(expect=None)
+    assert refused.exit != 0
+    assert "was not built here yet" in refused.diagnostics()
+    assert "make images" in refused.diagnostics()
+
+
+def test_every_problem_is_shown_at_once(configure: Configure) -> None:
+    refused = configure(proxy={"prot": 8443}, hosts={"count": 0}).preview(expect=None)
+    said = refused.diagnostics()
+    assert "Did you mean port?" in said
+    assert "slipway:hosts.count" in said
