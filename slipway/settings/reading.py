@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from slipway.errors import Problem, SettingsError
+from slipway.models import catalogue
+from slipway.releases import load_releases
 from slipway.settings import yaml_text
 from slipway.settings.base import NAMESPACE
 from slipway.settings.explain import SECRETS, Loc, dotted, nearest, problems_of
@@ -130,11 +132,11 @@ def _validate(values: Mapping[str, object]) -> tuple[Settings | None, list[tuple
         settings = Settings.model_validate(values)
     except ValidationError as error:
         wrong = problems_of(error, Settings)
+        reported = [loc for loc, _ in wrong]
         try:
-            rest = Settings.model_validate(_without(values, [loc for loc, _ in wrong]))
+            rest = Settings.model_validate(_with_stand_ins(_without(values, reported)))
         except ValidationError:
             return None, wrong
-        reported = [loc for loc, _ in wrong]
         return None, wrong + [
             (found.loc, Problem(dotted(found.loc), found.what, found.fix))
             for found in findings(rest)
@@ -154,6 +156,13 @@ def _without(values: Mapping[str, object], locs: list[Loc]) -> dict[str, object]
         if isinstance(place, dict):
             place.pop(str(loc[cut - 1]), None)
     return rest
+
+
+def _with_stand_ins(values: Mapping[str, object]) -> dict[str, object]:
+    """What is needed and not there, or was cut out, as something that no rule finds fault with."""
+    model = values.get("model")
+    named = model if isinstance(model, dict) and "name" in model else {"name": min(catalogue())}
+    return {"provider": "local", "release": min(load_releases()), **values, "model": named}
 
 
 def _related(one: Loc, other: Loc) -> bool:
