@@ -266,7 +266,7 @@ def _diff_response(resource: Resource, found: list[Change]) -> provider_pb2.Diff
         )
         for change in found
     }
-    names = list(dict.fromkeys(str(change.path[0]) for change in found))
+    names = sorted({str(change.path[0]) for change in found})
     return provider_pb2.DiffResponse(
         changes=provider_pb2.DiffResponse.DIFF_SOME if found else provider_pb2.DiffResponse.DIFF_NONE,
         diffs=names,

@@ -18,6 +18,7 @@ from bootstrap.log import NullLog
 from bootstrap.session import Command, Result
 from bootstrap.ssh import connect
 from slipway.desired import Connection
+from tests.support.terminal import foreground
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -80,6 +81,7 @@ class LocalStack:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,  # a terminal sends SIGINT to the whole foreground group
+            preexec_fn=foreground,
         ) as process:
             assert process.stdout is not None
             lines = []

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support.terminal import foreground
+
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = ROOT / "bootstrap" / "plugin"
 PASSPHRASE = "a passphrase for tests"
@@ -130,6 +132,7 @@ class Project:
             process = subprocess.Popen(
                 [*command, "--event-log", str(events), *confirm, *arguments],
                 cwd=self.folder, env=self.env, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+                preexec_fn=foreground,
             )  # fmt: skip
         return Started(process, events, log, time.monotonic())
 

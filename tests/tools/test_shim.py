@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.terminal import foreground
+
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = "# the local stack\nconfig:\n  slipway:model: smol\n"
 SALT = "encryptionsalt: v1:abc=:v1:def\n"
@@ -63,6 +65,7 @@ class Checkout:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=foreground,
         )
 
     def run(self, *argv: str, cwd: Path | None = None, stack: str | None = None) -> int:

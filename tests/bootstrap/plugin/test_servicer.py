@@ -88,7 +88,7 @@ def test_diff_names_nested_paths_and_replacements(kit, inputs):
         "desired.packages[1].v": Kind.Value("UPDATE"),
     }
     assert list(found.replaces) == ["path"]
-    assert list(found.diffs) == ["path", "desired"]
+    assert list(found.diffs) == ["desired", "path"]
 
 
 def test_diff_of_equal_inputs_is_none_whatever_the_outputs(kit, inputs):
