@@ -12,8 +12,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterable
 
-import paramiko
-
+from bootstrap.lean import paramiko
 from bootstrap.session import Command
 from bootstrap.waits import Waits
 

@@ -13,9 +13,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-import paramiko
-
 from bootstrap.channel import LOST, Execution, OverrunError, reason
+from bootstrap.lean import paramiko
 from bootstrap.log import Log
 from bootstrap.session import Command, Progress, Result, failure
 from bootstrap.waits import SSH_KEY, SSH_UP, Policy, Retry, Waits

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,11 @@ def test_logs(capsys: pytest.CaptureFixture[str]) -> None:
         log.warning("b")
         log.progress("c")
     assert capsys.readouterr() == ("", "a\nwarning: b\nc\n")
+
+
+def test_ssh_loads_nothing_that_it_never_uses() -> None:
+    program = (
+        "import sys, bootstrap.ssh; print([name for name in ('invoke', 'yaml', 'unittest') if name in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert shown.strip() == "[]"
