@@ -1,7 +1,7 @@
 """paramiko, without what it imports and we never use.
 
 paramiko.config wants `invoke` for `Match exec` in OpenSSH's configuration files, which we never read; importing it
-takes almost as long as all of the rest. paramiko does without it where it is not installed, and that is what we tell it.
+takes almost as long as all of the rest. paramiko does without it where it is not installed; that is what it is told.
 """
 
 from __future__ import annotations
