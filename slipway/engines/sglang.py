@@ -7,14 +7,10 @@ from __future__ import annotations
 
 from slipway.desired import Image
 from slipway.engine_facts import SGLANG
+from slipway.engines.shm import shm_bytes
 from slipway.models import ResolvedModel
 from slipway.plan_types import EnginePlan
 from slipway.settings import Settings
-from slipway.units import GIB
-
-SHM_ONE_GPU = 2 * GIB
-SHM_SEVERAL_GPUS = 16 * GIB
-"""NCCL's buffers between tensor-parallel ranks; SGLang's own examples run with --shm-size 32g for 8 GPUs"""
 
 
 def engine_plan(settings: Settings, model: ResolvedModel, image: Image) -> EnginePlan:
@@ -46,7 +42,7 @@ def engine_plan(settings: Settings, model: ResolvedModel, image: Image) -> Engin
         argv=tuple(argv),
         env=env,
         gpus_per_replica=engine.tensor_parallel,
-        shm_bytes=engine.shm if engine.shm is not None else SHM_SEVERAL_GPUS if several else SHM_ONE_GPU,
+        shm_bytes=shm_bytes(engine),
         stop_seconds=SGLANG.stop_seconds,
         writable=("/cache",),
         metrics=dict(SGLANG.metrics),

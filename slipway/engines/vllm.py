@@ -9,14 +9,10 @@ import math
 
 from slipway.desired import Image
 from slipway.engine_facts import VLLM
+from slipway.engines.shm import shm_bytes
 from slipway.models import ResolvedModel
 from slipway.plan_types import EnginePlan
 from slipway.settings import Settings
-from slipway.units import GIB
-
-SHM_ONE_GPU = 2 * GIB
-SHM_SEVERAL_GPUS = 16 * GIB
-"""NCCL and the workers' queues. vLLM's docs/deployment/k8s.md has 2 GiB for one GPU, the LeaderWorkerSet example 15"""
 
 STOP_MARGIN = 15
 """seconds from the end of the drain to a clean exit"""
@@ -54,7 +50,7 @@ def engine_plan(settings: Settings, model: ResolvedModel, image: Image) -> Engin
         argv=tuple(argv),
         env=env,
         gpus_per_replica=engine.tensor_parallel,
-        shm_bytes=engine.shm if engine.shm is not None else SHM_SEVERAL_GPUS if several else SHM_ONE_GPU,
+        shm_bytes=shm_bytes(engine),
         stop_seconds=shutdown + STOP_MARGIN,
         writable=("/cache",),
         metrics=dict(VLLM.metrics),
