@@ -19,7 +19,6 @@ import os
 import shutil
 import sys
 import time
-import tomllib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -28,7 +27,6 @@ from typing import Any
 from slipway.errors import SlipwayError
 from tools import apt, cache, progress, trees
 
-RECIPES = cache.ROOT / "tools/recipes"
 NAMES = ("bookworm", "bookworm-python", "bookworm-vm")
 REVISION = 1
 """Raise it when the code here or in `trees` makes something else out of the same recipe."""
@@ -43,18 +41,13 @@ UseDNS no
 
 def recipe(name: str) -> dict[str, Any]:
     """The recipe of a base. Raises SlipwayError for a name that has none."""
-    path = RECIPES / f"{name}.toml"
-    if name not in NAMES:
-        raise SlipwayError(
-            "there is no recipe for a base of this name", where=str(path), fix=f"Name one of: {', '.join(NAMES)}"
-        )
-    return tomllib.loads(path.read_text())
+    return trees.recipe(name, NAMES, "a base")
 
 
 def path(name: str) -> Path:
     """The folder of the base in the cache, built or not."""
     mirrors = apt.find_mirrors(apt.read_sources())
-    key = cache.fingerprint(str(REVISION), (RECIPES / f"{name}.toml").read_bytes(), repr(mirrors))
+    key = cache.fingerprint(str(REVISION), (trees.RECIPES / f"{name}.toml").read_bytes(), repr(mirrors))
     return cache.folder("bases", f"{name}-{key}")
 
 

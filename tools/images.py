@@ -18,7 +18,6 @@ import os
 import subprocess
 import sys
 import time
-import tomllib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -28,7 +27,6 @@ from typing import Any
 from slipway.errors import SlipwayError
 from tools import cache, gobuild, oci, progress, trees
 
-RECIPES = cache.ROOT / "tools/recipes"
 NAMES = ("engine-llama-cpp", "proxy", "collector")
 REVISION = 1
 """Raise it when the code here, in `oci` or in `trees` makes something else out of the same recipe."""
@@ -38,19 +36,14 @@ AT_ONCE = 2
 
 def recipe(name: str) -> dict[str, Any]:
     """The recipe of an image. Raises SlipwayError for a name that has none."""
-    path = RECIPES / f"{name}.toml"
-    if name not in NAMES:
-        raise SlipwayError(
-            "there is no recipe for an image of this name", where=str(path), fix=f"Name one of: {', '.join(NAMES)}"
-        )
-    return tomllib.loads(path.read_text())
+    return trees.recipe(name, NAMES, "an image")
 
 
 def path(name: str) -> Path:
     """The folder of the image in the cache, built or not."""
     said = recipe(name)
     program = gobuild.sources(cache.ROOT / said["go"]) if "go" in said else []
-    key = cache.fingerprint(str(REVISION), (RECIPES / f"{name}.toml").read_bytes(), *program)
+    key = cache.fingerprint(str(REVISION), (trees.RECIPES / f"{name}.toml").read_bytes(), *program)
     return cache.folder("images", f"{name}-{key}")
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from slipway.errors import SlipwayError
 from tools import apt, cache, progress
 
 EPOCH = "1704067200"
@@ -21,6 +24,19 @@ BULK = (
     "var/log",
 )
 """What nothing on a server reads; half of a minimal tree."""
+
+
+RECIPES = cache.ROOT / "tools/recipes"
+
+
+def recipe(name: str, names: Sequence[str], what: str) -> dict[str, Any]:
+    """The recipe `name`, one of `names`, for `what` ("an image"). Raises SlipwayError for a name that has none."""
+    path = RECIPES / f"{name}.toml"
+    if name not in names:
+        raise SlipwayError(
+            f"there is no recipe for {what} of this name", where=str(path), fix=f"Name one of: {', '.join(names)}"
+        )
+    return tomllib.loads(path.read_text())
 
 
 def debstrap(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import SlipwayError
-from tools import apt, artifacts, bases, cache, gobuild, images, pulumi_cli
+from tools import apt, artifacts, bases, cache, gobuild, images, pulumi_cli, trees
 
 RECIPES = sorted((cache.ROOT / "tools/recipes").glob("*.toml"))
 
@@ -42,7 +42,7 @@ def test_a_changed_recipe_is_another_image(tmp_path: Path, monkeypatch: pytest.M
     assert images.path("proxy") == before
     for path in RECIPES:
         (tmp_path / path.name).write_text(path.read_text() + "# changed\n")
-    monkeypatch.setattr(images, "RECIPES", tmp_path)
+    monkeypatch.setattr(trees, "RECIPES", tmp_path)
     assert images.path("proxy") != before
 
 
