@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from slipway import paths
+
 
 def state_dir(root: Path) -> Path:
-    """The state folder of the checkout at `root`: `.slipway/`, or what SLIPWAY_STATE says. It is not made here."""
-    override = os.environ.get("SLIPWAY_STATE")
-    return Path(override).expanduser().absolute() if override else root.absolute() / ".slipway"
+    """The state folder of the checkout at `root`, in this process's environment."""
+    return paths.state_dir(root, os.environ)
 
 
 def cache_dir() -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pulumi
 from pulumi.runtime.config import get_config_env, get_config_secret_keys_env
 
+from slipway import paths
 from slipway.artifacts import FILE, Artifacts, parse_artifacts
 from slipway.settings import Settings, decode_config, settings_from_config
 
@@ -28,7 +29,7 @@ def secret(key: str) -> pulumi.Output[str] | None:
 
 def state_dir() -> Path:
     """The state folder of this checkout."""
-    return Path(os.environ.get("SLIPWAY_STATE", ROOT / ".slipway")).resolve()
+    return paths.state_dir(ROOT, os.environ)
 
 
 def artifacts() -> Artifacts:
