@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import pulumi
@@ -92,13 +91,9 @@ class Fleet(pulumi.ComponentResource):
         )
 
 
-@cache
-def _templates() -> dict[str, str]:
-    return load_templates(TEMPLATES)
-
-
 def _rendered(plan: Plan) -> ServiceDesired:
-    return service_desired(plan, render_host(_templates(), plan), extra_proxy_files=(*_tls_paths(), KEYS_ACL))
+    files = render_host(load_templates(TEMPLATES), plan)
+    return service_desired(plan, files, extra_proxy_files=(f"{TLS}/server.pem", f"{TLS}/ca.pem", KEYS_ACL))
 
 
 def _service(desired: ServiceDesired, keys: StackKeys, certificate: Certificate) -> dict[str, object]:
@@ -110,10 +105,6 @@ def _service(desired: ServiceDesired, keys: StackKeys, certificate: Certificate)
         _secret_file(KEYS_ACL, keys.api_key.apply(_key_digest)),
     ]
     return properties
-
-
-def _tls_paths() -> tuple[str, ...]:
-    return (f"{TLS}/server.pem", f"{TLS}/ca.pem")
 
 
 def _secret_file(path: str, content: pulumi.Input[str]) -> dict[str, object]:
