@@ -81,7 +81,8 @@ def checkout(tmp_path: Path) -> Checkout:
         (root / folder).mkdir(parents=True)
     for file in (*ROOT.glob("tools/*.py"), ROOT / "tools/bin/pulumi", ROOT / "bootstrap/paths.py"):
         shutil.copy(file, root / file.relative_to(ROOT))
-    shutil.copy(ROOT / "slipway/errors.py", root / "slipway/errors.py")
+    for name in ("errors.py", "paths.py"):
+        shutil.copy(ROOT / "slipway" / name, root / "slipway" / name)
     for package in ("bootstrap", "slipway"):
         (root / package / "__init__.py").touch()
     (root / "Pulumi.yaml").write_text("name: slipway\nruntime: python\nstackConfigDir: stacks\n")
