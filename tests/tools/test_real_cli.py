@@ -32,7 +32,8 @@ def checkout(tmp_path: Path) -> Path:
         (root / folder).mkdir(parents=True)
     shutil.copytree(ROOT / "tools", root / "tools", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "bootstrap/paths.py", root / "bootstrap/paths.py")
-    shutil.copy(ROOT / "slipway/errors.py", root / "slipway/errors.py")
+    for name in ("errors.py", "paths.py"):
+        shutil.copy(ROOT / "slipway" / name, root / "slipway" / name)
     for package in ("bootstrap", "slipway"):
         (root / package / "__init__.py").touch()
     (root / ".venv").symlink_to(ROOT / ".venv")
