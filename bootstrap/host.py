@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 import threading
 from dataclasses import dataclass, field
@@ -124,9 +123,8 @@ def reboot_host(session: Session, log: Log, waits: Waits, *, deadline: float = R
     log.info(f"{session.name}: rebooting")
     # In a second, so that the answer to this command still comes.
     session.run(Command("systemd-run --quiet --on-active=1 systemctl reboot", "reboot the host"))
-    # The shutdown ends this command, and the connection with it: a new one before that would hang in the old boot.
-    with contextlib.suppress(UnreachableError):
-        session.run(Command("sleep 120", "wait for the host to go down", deadline=150, check=False))
+    # A new connection before the old one is gone would hang in the old boot.
+    session.until_lost(min(deadline, SHUTDOWN))
 
     def attempt() -> str:
         try:
@@ -139,6 +137,10 @@ def reboot_host(session: Session, log: Log, waits: Waits, *, deadline: float = R
         return new
 
     return waits.until(REBOOT, attempt, deadline=deadline)
+
+
+SHUTDOWN = 150.0
+"""seconds that services get to stop: systemd gives each 90 by default"""
 
 
 def _same_os(session: Session, facts: Facts, desired: HostDesired) -> None:

@@ -81,6 +81,9 @@ class Session(Protocol):
     def reconnect(self, deadline: float) -> None:
         """Drops the connection and waits for a new one for at most `deadline` seconds, after a reboot for example."""
 
+    def until_lost(self, deadline: float) -> None:
+        """Waits, for at most `deadline` seconds, until this connection is gone, because the host goes down."""
+
     def close(self) -> None:
         """Lets go of the host; may be called twice."""
 

@@ -29,6 +29,8 @@ from slipway.errors import (
 
 KEEPALIVE = 15.0
 """seconds between keep-alives; a peer that acknowledges nothing for twice as long counts as lost"""
+SILENCE = 5.0
+"""seconds without an acknowledgement after which a host that is expected to go down counts as down"""
 ATTEMPT = 10.0
 """seconds for one attempt to connect: TCP, banner, key exchange, each"""
 CHUNK = 1 << 20
@@ -84,6 +86,18 @@ class SshSession:
         if self._transport is not None:
             _drop(self._transport)
             self._transport = None
+
+    def until_lost(self, deadline: float) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        # Only who sends learns that nobody is there: a machine that went down says nothing, and one that came up again
+        # answers what we send on the old connection with a reset.
+        transport.set_keepalive(1)
+        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SILENCE * 1000))
+        end = time.monotonic() + deadline
+        while transport.is_active() and time.monotonic() < end:
+            self._waits.pause(0.2)
 
     def mask(self, secret: str) -> None:
         if secret and secret not in self._secrets:

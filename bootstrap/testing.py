@@ -42,6 +42,7 @@ class FakeSession:
     masked: list[str] = field(default_factory=list)
     pinned_host_key: str = "ssh-ed25519 AAAAfake"
     reconnects: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
     closed: bool = False
 
     def __post_init__(self) -> None:
@@ -97,6 +98,9 @@ class FakeSession:
 
     def reconnect(self, deadline: float) -> None:
         self.reconnects.append(deadline)
+
+    def until_lost(self, deadline: float) -> None:
+        self.losses.append(deadline)
 
     def close(self) -> None:
         self.closed = True

@@ -243,6 +243,7 @@ def test_remove_takes_slipway_off_and_keeps_packages(host: SimulatedHost, desire
 def test_reboot_is_proven_by_the_boot_id(waits: Waits) -> None:
     session = FakeSession(answers=[("boot_id", ["old\n", "old\n", "new\n"])])
     assert reboot_host(session, RecordingLog(), waits) == "new"
+    assert len(session.losses) == 1
     assert len(session.reconnects) == 2
 
 

@@ -85,7 +85,7 @@ def test_host_that_is_down(real_host: RealHost) -> None:
     started = time.monotonic()
     with pytest.raises(UnreachableError, match=r"h1: no SSH at .*:1: connection refused\. Check that the host is up"):
         connect(down, NullLog(), threading.Event(), deadline=1)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 40
 
 
 def test_root_without_a_terminal(real_host: RealHost) -> None:
@@ -143,7 +143,7 @@ def test_cancel_ends_a_command_at_once(real_host: RealHost) -> None:
         with pytest.raises(CancelledError):
             session.run(Command("sleep 3333 & sleep 3333", "oversleep"))
         timer.join()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     assert processes(real_host, "3333") == ""
 
 
@@ -160,14 +160,15 @@ def test_cancel_lets_an_uninterruptible_command_finish(real_host: RealHost) -> N
 
 def test_a_lost_connection_says_what_was_under_way(real_host: RealHost) -> None:
     with real_host.connect() as session:
-        timer = threading.Timer(0.5, real_host.shell, ["kill $(pgrep -f '^sshd: root@notty' | head -1)"])
+        cut = "until pgrep -f 'sleep 3444$' && kill $(pgrep -f '^sshd: root@notty' | head -1); do sleep 0.1; done"
+        timer = threading.Timer(0, real_host.shell, [cut])
         timer.start()
         with pytest.raises(
             UnreachableError, match=r"h1: connection to .* lost while: wait for it \(connection closed\)"
         ):
-            session.run(Command("sleep 3444", "wait for it", deadline=4))
+            session.run(Command("sleep 3444", "wait for it", deadline=8))
         timer.join()
-    time.sleep(5)
+    real_host.shell("until ! pgrep -f 'sleep 3444$'; do sleep 0.2; done")
     assert processes(real_host, "3444") == "", "the host itself ends a command whose connection is gone"
 
 

@@ -145,7 +145,7 @@ def test_a_machine_that_dies_at_boot_is_told_at_once_with_its_console(
     started = time.monotonic()
     with pytest.raises(MachineError) as caught:
         create(dataclasses.replace(spec, base=broken), LOG, cancel)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
     assert "died while it booted" in str(caught.value)
     assert "init" in str(caught.value)
     assert str(spec.state / "console.log") in str(caught.value)

@@ -45,7 +45,7 @@ def test_a_detached_process_holds_no_pipe_of_its_launcher(tmp_path: Path) -> Non
 def test_a_launch_returns_at_once_when_the_process_dies(tmp_path: Path) -> None:
     started = time.monotonic()
     launch_detached([sys.executable, "-c", "raise SystemExit('it is broken')"], tmp_path / "log")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     assert "it is broken" in last_lines(tmp_path / "log")
 
 

@@ -107,7 +107,7 @@ def test_interrupt_ends_at_a_safe_point_and_keeps_the_state(kits):
     print(f"interrupt to end: {took:.2f} s")
     assert done.exit != 0
     assert "first: stopped. Run `pulumi up` again." in done.diagnostics()
-    assert took < 2
+    assert took < 4.5, "the engine waits 5 s for a plugin that does not end"
     assert kits.resources_in_state()["first"]["initErrors"]
 
     kits.program('Kit("first", path=FILES + "/first", content="a", seconds=0)')

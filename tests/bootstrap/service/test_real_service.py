@@ -5,6 +5,7 @@ The stub computes nothing: it answers as its configuration file says, so that a 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 import time
@@ -105,6 +106,25 @@ class Host:
     def shell(self, script: str, deadline: float = 60) -> str:
         return self.session.run(Command(script, "test", deadline=deadline)).stdout.strip()
 
+    @contextlib.contextmanager
+    def cancelled_once_draining(self) -> Iterator[None]:
+        """Cancels the run inside as soon as the host takes no new requests."""
+        self.shell("rm -f /run/slipway/drain-calls")
+
+        def watch() -> None:
+            with connect(self.connection, NullLog(), threading.Event(), deadline=30) as session:
+                wait = Command("until grep -qx on /run/slipway/drain-calls; do sleep 0.1; done", "wait", deadline=120)
+                session.run(wait)
+            self.cancel.set()
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            yield
+        finally:
+            watcher.join()
+            self.cancel.clear()
+
     def started(self) -> list[str]:
         """The main process of each unit: another number is another start."""
         return self.shell("systemctl show -p MainPID --value stub-engine stub-proxy").split()
@@ -160,7 +180,7 @@ def test_start_no_op_swap_and_removal(host: Host) -> None:
 
     began = time.monotonic()
     assert host.converge(desired()).changed == ()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert host.started() == first
 
     host.shell("echo 2 > /run/slipway/open; (sleep 2; echo 0 > /run/slipway/open) > /dev/null 2>&1 &")
@@ -194,7 +214,7 @@ def test_a_failed_update_puts_the_old_bundle_back(host: Host, model: str, said: 
     assert "was put back and serves again" in str(caught.value)
     if model == "exit":
         assert "stub: cannot load the weights" in str(caught.value)
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 60
     assert host.shell(f"cat {CONFIG}") == "tiny"
     assert host.shell("cat /run/slipway/drain") == "off"
     assert read_service(host.session, desired()) == ()
@@ -232,11 +252,10 @@ def test_a_cancelled_drain_takes_the_flag_back_and_changes_nothing(host: Host) -
     host.converge(desired())
     first = host.started()
     host.shell("echo 5 > /run/slipway/open")
-    threading.Timer(2, host.cancel.set).start()
-    with pytest.raises(CancelledError):
+    with host.cancelled_once_draining(), pytest.raises(CancelledError):
         host.converge(desired("tiny\n# another line"))
-    host.cancel.clear()
-    assert host.shell("cat /run/slipway/drain-calls").split()[-2:] == ["on", "off"]
+    first_call, *later = host.shell("cat /run/slipway/drain-calls").split()
+    assert (first_call, set(later)) == ("on", {"off"})
     assert host.started() == first
     assert host.shell(f"cat {CONFIG}") == "tiny"
     host.shell("echo 0 > /run/slipway/open")
