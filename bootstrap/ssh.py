@@ -94,7 +94,8 @@ class SshSession:
         # Only who sends learns that nobody is there: a machine that went down says nothing, and one that came up again
         # answers what we send on the old connection with a reset.
         transport.set_keepalive(1)
-        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SILENCE * 1000))
+        if isinstance(transport.sock, socket.socket):
+            transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SILENCE * 1000))
         end = time.monotonic() + deadline
         while transport.is_active() and time.monotonic() < end:
             self._waits.pause(0.2)
