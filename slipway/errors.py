@@ -7,6 +7,7 @@ Every error says what is wrong, where (a config key, a file or a host) and how t
     ├── ReleaseError              exit 2   a release or its lock: unknown, unreadable, inconsistent
     │   └── StaleLockError        exit 3   the lock no longer says what the release asks for
     ├── PlanError                 exit 2   settings are each right, but no plan can be made of them
+    ├── SizingError               exit 2   a model, GPU, offer or workload that is unknown, damaged or contradictory
     ├── RenderError               exit 1   a template does not render
     ├── MachineError              exit 1   a local machine does not boot, or cannot be removed
     ├── HostError                 exit 4   something on, or on the way to, one host
@@ -79,6 +80,10 @@ class StaleLockError(ReleaseError):
 
 
 class PlanError(SlipwayError):
+    exit_code = 2
+
+
+class SizingError(SlipwayError):
     exit_code = 2
 
 

@@ -1,0 +1,1 @@
+"""`gpu: auto` in a stack file: settings in, settings out with what advice chose."""

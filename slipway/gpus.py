@@ -1,0 +1,54 @@
+"""GPUs by name: what was measured of each, and where the figure comes from (`gpus.toml`)."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib import resources
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Link = Literal["pcie", "nvlink"]
+
+
+class Gpu(BaseModel):
+    """One kind of GPU."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    """other spellings; case, spaces, dashes and underscores never matter"""
+    memory_mib: int = Field(gt=0)
+    """what nvidia-smi prints as total"""
+    usable_mib: int = Field(gt=0)
+    """what CUDA hands out at most (torch's total): nvidia-smi's total less what the driver and ECC keep"""
+    bandwidth: float = Field(gt=0)
+    """of its memory, bytes a second"""
+    flops: dict[str, float]
+    """dense operations a second by type: fp16, bf16, fp8, int8, fp4; a type it has no units for is left out"""
+    compute_capability: str
+    """such as 8.9"""
+    generation: str
+    """turing, ampere, ada, hopper, blackwell"""
+    link: Link
+    """the fastest way to its neighbours in one host"""
+    link_bandwidth: float = Field(gt=0)
+    """one direction, bytes a second, a GPU"""
+    pcie: str
+    """generation and lanes, such as "4x16" """
+    sources: dict[str, str]
+    """where each figure comes from, by its field: an address, or how it was derived"""
+
+    @property
+    def usable(self) -> int:
+        """Bytes."""
+        return self.usable_mib * 2**20
+
+
+@cache
+def gpus() -> dict[str, Gpu]:
+    """All of them by name."""
+    text = resources.files("slipway").joinpath("gpus.toml").read_text(encoding="utf-8")
+    return {name: Gpu.model_validate({"name": name} | entry) for name, entry in tomllib.loads(text).items()}

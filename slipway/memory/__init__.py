@@ -1,0 +1,1 @@
+"""What a model takes in memory, and how much is left for requests."""

@@ -1,0 +1,1 @@
+"""How fast a setup serves a model, and how many requests it carries."""
