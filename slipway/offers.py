@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from slipway.units import Bytes
 
 HOURS_PER_MONTH = 730
 """365 × 24 ÷ 12"""
@@ -15,7 +17,7 @@ Currency = Literal["EUR", "USD"]
 class Offer(BaseModel):
     """One instance type of one provider in one region, with its list price."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     provider: str
     """local, ssh, upcloud, aws, gcp, azure; a user's own offers may name another"""
@@ -29,8 +31,8 @@ class Offer(BaseModel):
     cpu: str | None = None
     """a name of `cpus.toml`, from which its bandwidth follows by its share of cores"""
     vcpus: int = Field(gt=0)
-    memory: int = Field(gt=0)
-    """bytes"""
+    memory: Annotated[Bytes, Field(gt=0)]
+    """bytes, or with a unit such as "64GiB" """
     price: float = Field(ge=0)
     """an hour, on demand, in `currency`, storage not included"""
     spot: float | None = Field(default=None, ge=0)
