@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 import tomllib
 from functools import cache
 from importlib import resources
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from slipway.errors import SizingError
+from slipway.units import quoted
 
 Link = Literal["pcie", "nvlink"]
 
@@ -31,7 +36,7 @@ class Gpu(BaseModel):
     compute_capability: str
     """such as 8.9"""
     generation: str
-    """turing, ampere, ada, hopper, blackwell"""
+    """volta, turing, ampere, ada, hopper, blackwell"""
     link: Link
     """the fastest way to its neighbours in one host"""
     link_bandwidth: float = Field(gt=0)
@@ -52,3 +57,30 @@ def gpus() -> dict[str, Gpu]:
     """All of them by name."""
     text = resources.files("slipway").joinpath("gpus.toml").read_text(encoding="utf-8")
     return {name: Gpu.model_validate({"name": name} | entry) for name, entry in tomllib.loads(text).items()}
+
+
+def find_gpu(name: str) -> Gpu:
+    """The GPU of that name or alias, or as nvidia-smi prints it. Raises `SizingError` with the nearest names.
+
+    >>> find_gpu("h100 sxm").name, find_gpu("NVIDIA A100-SXM4-80GB").name
+    ('H100-SXM', 'A100-80')
+    """
+    key = _key(name)
+    found = _by_key().get(key)
+    if found is not None:
+        return found
+    near = difflib.get_close_matches(key, _by_key(), n=4, cutoff=0.5)
+    starts = sorted(spelling for spelling in _by_key() if key and spelling.startswith(key))
+    names = dict.fromkeys(_by_key()[spelling].name for spelling in (*starts, *near))
+    fix = f"Write {' or '.join(list(names)[:4])}" if names else f"Write one of {', '.join(gpus())}"
+    raise SizingError(f"{quoted(name)} is no GPU that Slipway knows", where="gpu", fix=fix)
+
+
+def _key(name: str) -> str:
+    """What is left when case, spaces, dashes and the maker's names do not count."""
+    return re.sub("[^a-z0-9]", "", re.sub(r"\b(nvidia|tesla|geforce|quadro)\b", "", name[:100].lower()))
+
+
+@cache
+def _by_key() -> dict[str, Gpu]:
+    return {_key(spelling): gpu for gpu in gpus().values() for spelling in (gpu.name, *gpu.aliases)}
