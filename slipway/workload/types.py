@@ -1,4 +1,4 @@
-"""The workload: what a model is to do, for how many, how fast. Durations are seconds, lengths tokens."""
+"""What can be said of a workload, and what it is once every gap is filled. Durations are seconds, lengths tokens."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Workload(BaseModel):
     """Serve the model, or fine-tune it: all weights, LoRA or QLoRA."""
     mode: Literal["real-time", "batch"] | None = None
     """Somebody waits for each answer, or all of them are due at some time."""
-    requests_per_second: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
-    """In the busiest hour, averaged."""
+    requests_per_second: Annotated[float, Field(ge=0, le=1_000_000)] | None = None
+    """In the busiest hour, averaged; 0 is refused by `assume`, with a sentence."""
     profile: tuple[Annotated[float, Field(ge=0, le=1_000_000)], ...] | None = None
     """Requests a second of each hour of a day (24 of them) or of a week (168)."""
     prompt: Lengths | None = None
@@ -80,7 +80,9 @@ class FullWorkload:
     context: int
     concurrency: int | None
     first_token: float
+    """seconds; infinite where nobody waits (batch)"""
     per_token: float
+    """seconds; infinite where nobody waits (batch)"""
     end_to_end: float | None
     idle_share: float
     complexity: Complexity

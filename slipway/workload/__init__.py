@@ -1,0 +1,7 @@
+"""The workload: what a model is to do, for how many, how fast. Durations are seconds, lengths tokens."""
+
+from slipway.workload.assumptions import assume
+from slipway.workload.requests import Requests, read_requests
+from slipway.workload.types import Assumption, Complexity, FullWorkload, Lengths, Workload
+
+__all__ = ["Assumption", "Complexity", "FullWorkload", "Lengths", "Requests", "Workload", "assume", "read_requests"]
