@@ -53,18 +53,13 @@ def _context(workload: Workload) -> None:
     sides = []
     total = 0
     for name, lengths in (("prompt", workload.prompt), ("output", workload.output)):
-        if lengths is None:
-            total += 1
-        else:
-            total += lengths.p95 or lengths.mean
-            sides.append(f"{name} p95 {lengths.p95}" if lengths.p95 else f"{name} mean {lengths.mean}")
-    if sides and workload.context < total:
-        least = " + ".join(sides) if len(sides) == 2 else f"{sides[0]} + 1"
-        _refuse(
-            f"context {workload.context} < {least} = {total} tokens",
-            "context",
-            "Raise the context, or shorten requests",
-        )
+        # What nobody gave is at least one token long.
+        total += (lengths.p95 or lengths.mean) if lengths else 1
+        kind, tokens = ("p95", lengths.p95) if lengths and lengths.p95 else ("mean", lengths.mean if lengths else 1)
+        sides.append(f"{name} {kind} {tokens}")
+    if workload.context < total:
+        what = f"context {workload.context} < {' + '.join(sides)} = {total} tokens"
+        _refuse(what, "context", "Raise the context, or shorten requests")
 
 
 def _tuning(workload: Workload) -> None:

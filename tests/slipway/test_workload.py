@@ -93,7 +93,8 @@ def test_tuning_needs_nothing_either() -> None:
             {"context": 2048, "prompt": {"mean": 1000, "p95": 1900}, "output": {"mean": 100, "p95": 200}},
             "context 2048 < prompt p95 1900 + output p95 200 = 2100",
         ),
-        ({"context": 100, "prompt": {"mean": 100}}, "context 100 < prompt mean 100 + 1 = 101"),
+        ({"context": 100, "prompt": {"mean": 100}}, "context 100 < prompt mean 100 + output mean 1 = 101"),
+        ({"context": 1}, "context 1 < prompt mean 1 + output mean 1 = 2"),
         (
             {"end_to_end": "5s", "first_token": "1s", "per_token": "100ms", "output": {"mean": 50}},
             "5s < first_token 1s + per_token 100ms × output 50 = 6s",
