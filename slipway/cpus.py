@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 import tomllib
 from functools import cache
 from importlib import resources
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from slipway.errors import SizingError
+from slipway.units import Bytes, quoted
 
 
 class Cpu(BaseModel):
@@ -18,13 +24,33 @@ class Cpu(BaseModel):
     cores: int = Field(gt=0)
     """physical cores that work at once"""
     sockets: int = Field(default=1, ge=1)
-    memory: int = Field(gt=0)
+    vcpus: int | None = Field(default=None, gt=0)
+    """what a cloud sells of it: two a core where it sells hyperthreads; None is one a core"""
+    memory: Annotated[Bytes, Field(gt=0)]
     """bytes that a model server may take"""
     bandwidth: float = Field(gt=0)
     """of its memory; for a part of a machine its part of it"""
     flops: float = Field(gt=0)
-    """dense operations a second, in the best type that llama.cpp uses on it (AVX-512, AMX, NEON)"""
+    """dense operations a second: fp32 multiply-adds, each counted as two, at the clock that all cores hold"""
     sources: dict[str, str]
+
+    def part(self, vcpus: int, memory: int) -> Cpu:
+        """What an instance of so many virtual CPUs and bytes gets of it: its share of cores, bandwidth and operations.
+
+        Neighbours that idle would leave it more bandwidth; nobody promises that.
+        """
+        share = min(vcpus / (self.vcpus or self.cores), 1)
+        cores = max(1, int(self.cores * share))
+        return self.model_copy(
+            update={
+                "cores": cores,
+                "sockets": -(-cores * self.sockets // self.cores),
+                "vcpus": vcpus,
+                "memory": memory,
+                "bandwidth": self.bandwidth * share,
+                "flops": self.flops * share,
+            }
+        )
 
 
 @cache
@@ -32,3 +58,22 @@ def cpus() -> dict[str, Cpu]:
     """All of them by name."""
     text = resources.files("slipway").joinpath("cpus.toml").read_text(encoding="utf-8")
     return {name: Cpu.model_validate({"name": name} | entry) for name, entry in tomllib.loads(text).items()}
+
+
+def find_cpu(name: str) -> Cpu:
+    """The CPU of that name; case, spaces, dashes and underscores do not matter. Raises `SizingError`.
+
+    >>> find_cpu("EPYC Milan").cores
+    128
+    """
+    by_key = {_key(known): cpu for known, cpu in cpus().items()}
+    key = _key(name)
+    if key in by_key:
+        return by_key[key]
+    near = [by_key[match].name for match in difflib.get_close_matches(key, by_key, n=3, cutoff=0.5)]
+    fix = f"Write {' or '.join(near)}" if near else f"Write one of {', '.join(cpus())}"
+    raise SizingError(f"{quoted(name)} is no CPU that Slipway knows", where="cpu", fix=fix)
+
+
+def _key(name: str) -> str:
+    return re.sub("[^a-z0-9]", "", name[:100].lower())

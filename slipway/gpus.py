@@ -16,6 +16,9 @@ from slipway.units import quoted
 
 Link = Literal["pcie", "nvlink"]
 
+PCIE_BANDWIDTH = {"3x16": 15.75e9, "4x16": 31.5e9, "5x16": 63e9}
+"""Bytes a second, one direction: 8, 16 and 32 GT/s × 16 lanes × 128/130 ÷ 8 (PCI Express base specification)."""
+
 
 class Gpu(BaseModel):
     """One kind of GPU."""
@@ -41,8 +44,8 @@ class Gpu(BaseModel):
     """the fastest way to its neighbours in one host"""
     link_bandwidth: float = Field(gt=0)
     """one direction, bytes a second, a GPU"""
-    pcie: str
-    """generation and lanes, such as "4x16" """
+    pcie: Literal["3x16", "4x16", "5x16"]
+    """generation and lanes"""
     sources: dict[str, str]
     """where each figure comes from, by its field: an address, or how it was derived"""
 
@@ -50,6 +53,10 @@ class Gpu(BaseModel):
     def usable(self) -> int:
         """Bytes."""
         return self.usable_mib * 2**20
+
+    def without_nvlink(self) -> Gpu:
+        """The same, in a host where only PCIe connects them."""
+        return self.model_copy(update={"link": "pcie", "link_bandwidth": PCIE_BANDWIDTH[self.pcie]})
 
 
 @cache

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import tomllib
+from functools import cache
+from importlib import resources
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from slipway.cpus import Cpu, find_cpu
+from slipway.gpus import Gpu, find_gpu
 from slipway.units import Bytes
 
 HOURS_PER_MONTH = 730
@@ -44,3 +49,55 @@ class Offer(BaseModel):
     """where the figures come from; says so where it is not the provider's own list"""
     date: str
     """when they were read, as YYYY-MM-DD or YYYY-MM"""
+
+
+class Rate(BaseModel):
+    """What one unit of a currency is in euro, when, and who says so."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    euro: float = Field(gt=0)
+    source: str
+    date: str
+
+
+@cache
+def offers() -> tuple[Offer, ...]:
+    """All that come with Slipway, as the file has them. `local` and `ssh` have none: those hosts are there."""
+    return tuple(
+        Offer.model_validate({key: value for key, value in group.items() if key != "offers"} | entry)
+        for group in _file()["group"]
+        for entry in group["offers"]
+    )
+
+
+@cache
+def rates() -> dict[str, Rate]:
+    """Exchange rates by currency."""
+    own = Rate(euro=1, source="itself", date="")
+    return {"EUR": own} | {currency: Rate.model_validate(entry) for currency, entry in _file()["rates"].items()}
+
+
+def euro(amount: float, currency: Currency) -> float:
+    """The amount in euro, at the rate of the day that `offers.toml` names.
+
+    >>> euro(2.0, "EUR")
+    2.0
+    """
+    return amount * rates()[currency].euro
+
+
+@cache
+def device(offer: Offer) -> Gpu | Cpu:
+    """What a replica on that instance runs on: one of its GPUs as it is connected there, or the instance's share of its
+    CPU. An instance that names neither is `generic-x86` of its size. Raises `SizingError` for a name nobody knows.
+    """
+    if offer.gpu is not None:
+        gpu = find_gpu(offer.gpu)
+        return gpu.without_nvlink() if offer.link == "pcie" else gpu
+    return find_cpu(offer.cpu or "generic-x86").part(offer.vcpus, offer.memory)
+
+
+@cache
+def _file() -> dict[str, Any]:
+    return tomllib.loads(resources.files("slipway").joinpath("offers.toml").read_text(encoding="utf-8"))
