@@ -1,0 +1,1 @@
+"""One module for models that are built alike; `registry.py` says which class is of which."""
