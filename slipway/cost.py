@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from slipway.offers import HOURS_PER_MONTH, Offer, euro
 from slipway.workload import FullWorkload
@@ -66,14 +67,15 @@ def costs(
     """
     price, disks = euro(offer.price, offer.currency), _disks(offer, stored) * hosts
     per_month = price * hosts * HOURS_PER_MONTH + disks
-    tokens = workload.mean * 3600 * HOURS_PER_MONTH * workload.output_mean / 1e6
+    mean = workload.mean
+    tokens = mean * 3600 * HOURS_PER_MONTH * workload.output_mean / 1e6
     capacity = max(hosts * (host_rate or 0.0), workload.peak)
-    on, spread = _burst_hosts(hosts, workload, cold_start), _spread_hosts(hosts, workload)
+    on, spread = _burst_hosts(hosts, workload, cold_start), _spread_hosts(hosts, workload, mean)
     found = Costs(
         per_hour=per_month / HOURS_PER_MONTH,
         per_month=per_month,
         per_million_tokens=per_month / tokens if tokens > ONE else None,
-        idle_share=1 - min(workload.mean / capacity, 1) if capacity else 1.0,
+        idle_share=1 - min(mean / capacity, 1) if capacity else 1.0,
         spot_per_month=None if offer.spot is None else _spot(offer) * hosts * HOURS_PER_MONTH + disks,
         burst_per_month=price * on * HOURS_PER_MONTH + disks if price and on < hosts else None,
         off_peak_per_month=per_month * spread / hosts if price and spread < hosts else None,
@@ -81,7 +83,7 @@ def costs(
     if not explained:
         return found
     why = [_monthly(offer, hosts, found, disks), *_tokens(workload, found)]
-    why.append(f"idle: {found.idle_share:.0%}; {workload.mean:.4g} of {capacity:.4g} requests/s that this can carry")
+    why.append(f"idle: {found.idle_share:.0%}; {mean:.4g} of {capacity:.4g} requests/s that this can carry")
     why += _cheaper(offer, hosts, found)
     if found.burst_per_month is not None:
         why.append(
@@ -108,27 +110,33 @@ def _kept(workload: FullWorkload, cold_start: float) -> int:
 
 
 def _burst_hosts(hosts: int, workload: FullWorkload, cold_start: float) -> float:
-    """Hosts that are on, on average: as many as each hour needs in proportion to the busiest, and their starts.
+    """Hosts that are on, on average: as many as each hour needs, and their starts. Never more than all.
 
-    Each start is paid from the decision on, so that the host serves when its hour begins. Never more than all.
+    Each start is paid from the decision on, so that the host serves when its hour begins.
     """
-    profile, peak = workload.profile, workload.peak
-    if not peak:
-        return float(min(hosts, _kept(workload, cold_start)))
-    if min(profile) == peak:
-        return float(hosts)
-    kept = min(hosts, _kept(workload, cold_start))
+    hours, starts = _burst(hosts, workload.profile, min(hosts, _kept(workload, cold_start)))
+    return min(float(hosts), (hours + starts * cold_start / 3600) / len(workload.profile))
+
+
+@lru_cache(maxsize=1024)
+def _burst(hosts: int, profile: tuple[float, ...], kept: int) -> tuple[int, int]:
+    """Hours that hosts are needed, and how often one starts: in proportion to the busiest hour, `kept` at least.
+
+    >>> _burst(4, (0.0, 1.0, 4.0), 1)
+    (6, 3)
+    """
+    peak = max(profile) or 1.0
     needed = [max(kept, min(hosts, math.ceil(hosts * rate / peak))) for rate in profile]
-    started = sum(max(0, now - before) for before, now in zip([needed[-1], *needed], needed, strict=False))
-    return min(float(hosts), (sum(needed) + started * cold_start / 3600) / len(profile))
+    starts = sum(max(0, now - before) for before, now in zip([needed[-1], *needed], needed, strict=False))
+    return sum(needed), starts
 
 
-def _spread_hosts(hosts: int, workload: FullWorkload) -> int:
+def _spread_hosts(hosts: int, workload: FullWorkload, mean: float) -> int:
     """Hosts that carry all work when it is spread evenly over the hours."""
-    if workload.mode != "batch" or not workload.peak:
+    if workload.mode != "batch" or not mean:
         return hosts
     # A mean of equal hours may come out a trifle above each of them.
-    return max(1, math.ceil(hosts * min(workload.mean / workload.peak, 1) - 1e-9))
+    return max(1, math.ceil(hosts * min(mean / workload.peak, 1) - 1e-9))
 
 
 def _monthly(offer: Offer, hosts: int, found: Costs, disks: float) -> str:
