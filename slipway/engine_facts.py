@@ -19,6 +19,10 @@ class EngineFacts:
     metrics: dict[str, str] = field(default_factory=dict)
     memory_fraction: float | None = None
     """default share of a GPU's memory"""
+    kv_dtypes: dict[str, str] = field(default_factory=dict)
+    """types of the KV cache besides auto, each with the engine's own name of it"""
+    batched_tokens: str | None = None
+    """flag for the tokens of one step, which a prompt is cut into"""
     stop_seconds: int = 30
     """between SIGTERM and SIGKILL"""
 
@@ -37,6 +41,7 @@ LLAMA_CPP = EngineFacts(
     | dict.fromkeys(("-t", "--threads"), "slipway:engine.threads")
     | dict.fromkeys(("-ngl", "--gpu-layers", "--n-gpu-layers"), "slipway:engine.gpus")
     | dict.fromkeys(("--api-key", "--api-key-file"), "slipway:api_key; the proxy checks it")
+    | dict.fromkeys(("-ctk", "--cache-type-k", "-ctv", "--cache-type-v"), "slipway:engine.kv_dtype")
     | {"--metrics": "", "--no-webui": "", "--cache-ram": ""},
     metrics={
         "running": "llamacpp:requests_processing",
@@ -44,9 +49,11 @@ LLAMA_CPP = EngineFacts(
         "prompt_tokens": "llamacpp:prompt_tokens_total",
         "generated_tokens": "llamacpp:tokens_predicted_total",
     },
+    kv_dtypes={"fp16": "f16", "bf16": "bf16", "q8_0": "q8_0", "q4_0": "q4_0"},
 )
 
-# https://docs.vllm.ai/en/stable/cli/serve/ ; metric names: vllm/v1/metrics/loggers.py
+# https://docs.vllm.ai/en/stable/cli/serve/ ; metric names: vllm/v1/metrics/loggers.py; types of the KV cache:
+# CacheDType of vllm/config/cache.py, where nvfp4 came with v0.25
 VLLM = EngineFacts(
     image="engine-vllm",
     needs_gpu=True,
@@ -59,6 +66,8 @@ VLLM = EngineFacts(
         "--tensor-parallel-size": "slipway:engine.tensor_parallel",
         "-tp": "slipway:engine.tensor_parallel",
         "--gpu-memory-utilization": "slipway:engine.memory_fraction",
+        "--kv-cache-dtype": "slipway:engine.kv_dtype",
+        "--max-num-batched-tokens": "slipway:engine.max_batched_tokens",
         "--api-key": "slipway:api_key; the proxy checks it",
         "--shutdown-timeout": "slipway:drain.deadline",
     },
@@ -71,6 +80,8 @@ VLLM = EngineFacts(
         "generated_tokens": "vllm:generation_tokens_total",
     },
     memory_fraction=0.90,
+    kv_dtypes={"bf16": "bfloat16", "fp16": "float16", "fp8": "fp8", "nvfp4": "nvfp4"},
+    batched_tokens="--max-num-batched-tokens",
     stop_seconds=60,
 )
 
@@ -86,6 +97,8 @@ SGLANG = EngineFacts(
         "--context-length": "slipway:model.context",
         "--max-running-requests": "slipway:proxy.concurrency",
         "--mem-fraction-static": "slipway:engine.memory_fraction",
+        "--kv-cache-dtype": "slipway:engine.kv_dtype",
+        "--chunked-prefill-size": "slipway:engine.max_batched_tokens",
         "--enable-metrics": "",
         "--api-key": "slipway:api_key; the proxy checks it",
     },
@@ -98,6 +111,8 @@ SGLANG = EngineFacts(
         "generated_tokens": "sglang:generation_tokens_total",
     },
     memory_fraction=0.85,
+    kv_dtypes={"bf16": "bf16", "fp8": "fp8_e4m3"},
+    batched_tokens="--chunked-prefill-size",
     stop_seconds=60,
 )
 

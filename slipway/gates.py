@@ -44,11 +44,15 @@ def health_deadline(settings: Settings, size: int) -> Deadline:
     """Until `/health` answers 200: start + size of the model ÷ what the disk gives at least."""
     if settings.gate.health is not None:
         return Deadline(settings.gate.health, "slipway:gate.health")
-    start = GPU_START if _on_gpu(settings) else CPU_START
-    replicas = settings.engine.replicas
+    return load_deadline(_on_gpu(settings), size, settings.engine.replicas)
+
+
+def load_deadline(on_gpu: bool, size: float, replicas: int) -> Deadline:
+    """From the start of `replicas` processes on one host, each of which reads `size` bytes, until they can serve."""
+    start = GPU_START if on_gpu else CPU_START
     seconds = start + size * replicas / READ_RATE
     times = f"{replicas} x " if replicas > 1 else ""
-    why = f"{start:.0f} s to start + {times}{about_bytes(size)} at {READ_RATE // 1_000_000} MB/s from disk"
+    why = f"{start:.0f} s to start + {times}{about_bytes(round(size))} at {READ_RATE // 1_000_000} MB/s from disk"
     return Deadline(float(round(seconds)), f"{why} = {seconds:.0f} s")
 
 

@@ -157,6 +157,8 @@ class CatalogueModel(BaseModel):
     context: int = Field(gt=0)
     format: Literal["gguf", "safetensors"]
     license: str
+    architecture: str | None = None
+    """its name in the catalogue of architectures, where that is another"""
 
 
 @cache

@@ -20,6 +20,7 @@ def engine_plan(settings: Settings, model: ResolvedModel, image: Image) -> Engin
     """`--ctx-size` is what all slots share, so that each of `concurrency` requests gets the model's whole context."""
     engine, slots = settings.engine, settings.proxy.concurrency
     threads = cpu_threads(settings)
+    kv = LLAMA_CPP.kv_dtypes[engine.kv_dtype] if engine.kv_dtype != "auto" else None
     argv = [
         *("--model", model.path),
         *("--alias", model.name),
@@ -28,6 +29,7 @@ def engine_plan(settings: Settings, model: ResolvedModel, image: Image) -> Engin
         *("--n-gpu-layers", str(ALL_LAYERS if engine.gpus else 0)),
         # The server keeps up to 8 GiB of old prompts in memory by default, which a small host does not have.
         *("--cache-ram", "0"),
+        *(("--cache-type-k", kv, "--cache-type-v", kv) if kv else ()),
         *(("--threads", str(threads)) if threads else ()),
         *("--metrics", "--no-webui"),
         *engine.args,

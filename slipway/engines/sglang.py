@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from slipway.desired import Image
 from slipway.engine_facts import SGLANG
+from slipway.engines.flags import decided_flags
 from slipway.engines.shm import shm_bytes
 from slipway.models import ResolvedModel
 from slipway.plan_types import EnginePlan
@@ -26,6 +27,7 @@ def engine_plan(settings: Settings, model: ResolvedModel, image: Image) -> Engin
         *("--max-running-requests", str(settings.proxy.concurrency)),
         *("--tp-size", str(engine.tensor_parallel)),
         *("--mem-fraction-static", f"{engine.memory_fraction or SGLANG.memory_fraction:.2f}"),
+        *decided_flags(engine, SGLANG),
         "--enable-metrics",
         *engine.args,
     ]

@@ -9,6 +9,7 @@ import math
 
 from slipway.desired import Image
 from slipway.engine_facts import VLLM
+from slipway.engines.flags import decided_flags
 from slipway.engines.shm import shm_bytes
 from slipway.models import ResolvedModel
 from slipway.plan_types import EnginePlan
@@ -31,6 +32,7 @@ def engine_plan(settings: Settings, model: ResolvedModel, image: Image) -> Engin
         *("--max-num-seqs", str(settings.proxy.concurrency)),
         *("--tensor-parallel-size", str(engine.tensor_parallel)),
         *("--gpu-memory-utilization", f"{engine.memory_fraction or VLLM.memory_fraction:.2f}"),
+        *decided_flags(engine, VLLM),
         # The default is 0, which aborts running requests on SIGTERM.
         *("--shutdown-timeout", str(shutdown)),
         *engine.args,

@@ -26,6 +26,7 @@ PATTERNS = {
     r"^sha256:[0-9a-f]{64}$": "Write sha256: and 64 lower-case hex digits",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "Use letters, digits and underscores, and no digit first",
     r"^[a-z_][a-z0-9_-]{0,31}$": "Use lower-case letters, digits, hyphens and underscores, and no digit first",
+    r"^v?[0-9]+(\.[0-9]+){0,3}(\.x)?$": 'Write a version, such as "0.21.0" or "0.6.x"',
     r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$": "Use letters, digits and . _ / -, at most 128, and a letter or digit first",
 }
 
@@ -77,7 +78,10 @@ _BOUNDS = {"greater_than_equal", "less_than_equal", "greater_than", "less_than"}
 
 def _bound(key: str, kind: str, value: Any, context: dict[str, Any], bounds: tuple[Any, Any]) -> Problem:
     low, high = bounds
-    limit = next(iter(context.values()))
+    limit = f"{next(iter(context.values())):g}"
+    if kind in ("greater_than", "less_than"):
+        side = "more" if kind == "greater_than" else "less"
+        return Problem(key, f"{value} is not {side} than {limit}", f"Write {side} than {limit}")
     side = "less than" if kind.startswith("greater") else "more than"
     fix = f"Write a number from {low} to {high}" if low is not None and high is not None else f"Write {limit} or more"
     return Problem(key, f"{value} is {side} {limit}", fix)
@@ -145,9 +149,9 @@ def _wrong_type(loc: Loc, kind: str, value: object, root: type[Section]) -> tupl
     return f"{shown} is not right: {kind.replace('_', ' ')}", "See docs/stack.schema.json for what fits here"
 
 
-def model_at(loc: Loc, root: type[Section]) -> type[Section]:
+def model_at(loc: Loc, root: type[Section]) -> type[BaseModel]:
     """The model that holds the keys at `loc`."""
-    model = root
+    model: type[BaseModel] = root
     for part in loc:
         if isinstance(part, str) and part in model.model_fields:
             inner = _model_in(model.model_fields[part].annotation)
@@ -155,9 +159,9 @@ def model_at(loc: Loc, root: type[Section]) -> type[Section]:
     return model
 
 
-def _model_in(annotation: Any) -> type[Section] | None:
+def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation if issubclass(annotation, Section) else None
+        return annotation
     for argument in getattr(annotation, "__args__", ()):
         found = _model_in(argument)
         if found is not None:

@@ -10,15 +10,14 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from slipway.engine_facts import FACTS
 from slipway.models import catalogue, parse_source
 from slipway.releases import load_releases
+from slipway.settings import sizing_rules
+from slipway.settings.finding import Finding, engine_is_open
 from slipway.settings.sections import Settings
 from slipway.units import MIB, about_bytes, format_duration
-
-Loc = tuple[int | str, ...]
 
 RESERVED_PORTS = {
     22: "SSH",
@@ -34,14 +33,6 @@ SYSTEM_DISK = 4096 * MIB
 """Debian, images and logs"""
 
 SECRET_NAME = re.compile(r"(^|_)(TOKEN|PASSWORD|PASSWD|SECRET|API_KEY|SECRET_KEY|ACCESS_KEY)$")
-
-
-@dataclass(frozen=True)
-class Finding:
-    loc: Loc
-    what: str
-    fix: str
-    uses: tuple[Loc, ...] = ()
 
 
 def findings(settings: Settings) -> list[Finding]:
@@ -120,7 +111,7 @@ def model(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             ("model", "size"), "a model file is not empty", "Write its exact size, as `stat -c %s FILE` prints it"
         )
-    if settings.engine.name == "llama.cpp" and chosen.source is not None:
+    if settings.engine.name == "llama.cpp" and chosen.source is not None and not engine_is_open(settings):
         name = parse_source(chosen.source).basename
         if not name.endswith(".gguf"):
             what = f"llama.cpp reads GGUF files, and this names {name}"
@@ -145,7 +136,18 @@ def _model_lacks(name: str, field: str) -> Finding:
     return Finding(("model", field), f"a model that is not in the catalogue needs its {field}", fix)
 
 
+def secrets(settings: Settings) -> Iterator[Finding]:
+    for name in settings.engine.env:
+        if SECRET_NAME.search(name):
+            what = f"{name} looks like a secret, and this file keeps it in clear"
+            yield Finding(
+                ("engine", "env", name), what, "Fetch the model from a source that needs no secret, or a mirror"
+            )
+
+
 def engine(settings: Settings) -> Iterator[Finding]:
+    if engine_is_open(settings):
+        return
     chosen, facts = settings.engine, FACTS[settings.engine.name]
     custom = chosen.name == "custom"
     name_used = (("engine", "name"),)
@@ -171,15 +173,18 @@ def engine(settings: Settings) -> Iterator[Finding]:
         if flag in facts.owned_flags:
             fix = "Take it out" if facts.owned_flags[flag] == "" else f"Use {facts.owned_flags[flag]}"
             yield Finding(("engine", "args", index), f"{flag} is written by Slipway itself", fix, name_used)
-    for name in chosen.env:
-        if SECRET_NAME.search(name):
-            what = f"{name} looks like a secret, and this file keeps it in clear"
-            yield Finding(
-                ("engine", "env", name), what, "Fetch the model from a source that needs no secret, or a mirror"
-            )
+    if chosen.kv_dtype != "auto" and chosen.kv_dtype not in facts.kv_dtypes:
+        known = ", ".join(("auto", *facts.kv_dtypes)) if facts.kv_dtypes else "auto; a custom engine takes it in args"
+        what = f"{chosen.name} has no KV cache of type {chosen.kv_dtype}"
+        yield Finding(("engine", "kv_dtype"), what, f"Write one of {known}", name_used)
+    if chosen.max_batched_tokens is not None and facts.batched_tokens is None:
+        what = f"only vllm and sglang have this, and the engine is {chosen.name}"
+        yield Finding(("engine", "max_batched_tokens"), what, "Take it out", name_used)
 
 
 def gpus(settings: Settings) -> Iterator[Finding]:
+    if engine_is_open(settings):
+        return
     chosen = settings.engine
     used = (("engine", "name"), ("engine", "gpus"), ("engine", "replicas"), ("engine", "tensor_parallel"))
     if FACTS[chosen.name].needs_gpu and chosen.gpus == 0:
@@ -208,6 +213,7 @@ def release(settings: Settings) -> Iterator[Finding]:
     if (
         image is not None
         and image not in chosen.images
+        and not engine_is_open(settings)
         and FACTS[settings.engine.name].needs_gpu == (settings.engine.gpus > 0)
     ):
         have = ", ".join(name.removeprefix("engine-") for name in sorted(chosen.images) if name.startswith("engine-"))
@@ -301,4 +307,6 @@ RULES: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     sizes,
     apt_sources,
     rollout,
+    secrets,
+    *sizing_rules.RULES,
 )

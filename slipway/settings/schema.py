@@ -21,6 +21,8 @@ def schema() -> dict[str, Any]:
         "anyOf": [fields["model"] | {}, {"type": "string", "description": "A name of the catalogue."}],
         "description": fields["model"].pop("description", "The model."),
     }
+    one_or_more = fields["gpu"].pop("anyOf")
+    fields["gpu"]["anyOf"] = [{"type": "string", "description": "One name, or auto."}, *one_or_more]
     properties = {f"{NAMESPACE}:{name}": field for name, field in sorted(fields.items())}
     return {
         "$schema": DIALECT,

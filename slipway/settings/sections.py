@@ -8,9 +8,11 @@ from pydantic import BeforeValidator, Field, StringConstraints
 
 from slipway.desired import HostKeyPolicy
 from slipway.models import Sha256, SourceText
+from slipway.offers import Offer
 from slipway.settings import base
 from slipway.settings.base import Section
 from slipway.units import Bytes, Duration, HostsOrPercent, parse_bytes, parse_duration
+from slipway.workload import Workload
 
 Provider = Literal["local", "ssh", "upcloud", "aws", "gcp", "azure", "kubernetes"]
 EngineName = Literal["llama.cpp", "vllm", "sglang", "custom"]
@@ -20,6 +22,8 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 LinuxUser = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+EngineVersion = Annotated[str, StringConstraints(pattern=r"^v?[0-9]+(\.[0-9]+){0,3}(\.x)?$")]
+KvDtype = Literal["auto", "bf16", "fp16", "fp8", "nvfp4", "q8_0", "q4_0"]
 Wave = HostsOrPercent
 
 
@@ -46,6 +50,8 @@ class ModelSettings(Section):
     """Exact size of the file."""
     context: base.Count | None = None
     """Tokens that one request may hold, prompt and answer together."""
+    architecture: Name | None = None
+    """Repository id of a model of the same architecture, for `gpu`, where the name itself is not in the catalogue."""
     endpoint: base.HttpUrl | None = None
     """Base URL in place of the source's public one: a mirror, or a store that speaks S3."""
     region: Name = "us-east-1"
@@ -67,6 +73,12 @@ class EngineSettings(Section):
     """CPU threads of one replica; the engine's own default when left out."""
     memory_fraction: Annotated[float, Field(ge=0.1, le=0.98)] | None = None
     """Share of a GPU's total memory that vLLM (default 0.90) or SGLang (default 0.85) takes."""
+    kv_dtype: KvDtype = "auto"
+    """Type of the KV cache; auto is the model's own. llama.cpp takes q8_0 and q4_0, and not fp8 or nvfp4."""
+    max_batched_tokens: base.Count | None = None
+    """Tokens that one step of vLLM or SGLang works on at most; the engine's own default when left out."""
+    version: EngineVersion | None = None
+    """Version of the engine, by which its memory is computed; the newest that Slipway knows when left out."""
     shm: Bytes | None = None
     """Size of /dev/shm in the container; by default what the engine needs."""
     args: tuple[base.Argument, ...] = ()
@@ -221,6 +233,20 @@ def _model_by_name(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
+class OwnOffer(Offer):
+    """What can be had elsewhere than in the shipped price list, or at another price."""
+
+    source: str = "slipway:offers"
+    """Where the figures come from."""
+    date: str = ""
+    """When they were read, as YYYY-MM-DD or YYYY-MM."""
+
+
+def _names(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+GpuNames = Annotated[tuple[Name, ...], BeforeValidator(_names)]
 NamedModel = Annotated[ModelSettings, BeforeValidator(_model_by_name)]
 
 
@@ -235,6 +261,13 @@ class Settings(Section):
     """The tested set of pins; `slipway releases` lists them."""
     model: NamedModel
     """The model: a name of the catalogue, or a section."""
+    gpu: GpuNames | None = None
+    """`auto`, or names of GPUs that will do. What advice chooses fills in what this file leaves open about engine,
+    proxy and hosts; without it nothing is chosen."""
+    workload: Workload | None = None
+    """What the model is to do, for how many, how fast; advice sizes for this, and says what it had to assume."""
+    offers: tuple[OwnOffer, ...] = ()
+    """Your own instances and prices, beside the shipped ones. For the provider ssh: what each host of it is."""
     engine: EngineSettings = EngineSettings()
     proxy: ProxySettings = ProxySettings()
     hosts: HostsSettings = HostsSettings()

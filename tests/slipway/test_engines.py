@@ -35,12 +35,13 @@ CASES = {
         settings(EngineSettings(replicas=2), provider="local", local=LocalSettings(cpus=8)),
         GGUF,
     ),
+    "llama-cpp-small-kv": (settings(EngineSettings(kv_dtype="q8_0")), GGUF),
     "llama-cpp-one-gpu": (settings(EngineSettings(gpus=1, threads=4, args=("--flash-attn", "on"))), GGUF),
     "vllm-one-gpu": (settings(EngineSettings(name="vllm", gpus=1)), WEIGHTS),
     "vllm-eight-gpus": (
         settings(
             EngineSettings(
-                name="vllm", gpus=8, tensor_parallel=8, memory_fraction=0.92, args=("--kv-cache-dtype", "fp8")
+                name="vllm", gpus=8, tensor_parallel=8, memory_fraction=0.92, kv_dtype="fp8", max_batched_tokens=8192
             ),
             drain={"deadline": "5m"},
         ),
@@ -49,7 +50,16 @@ CASES = {
     "vllm-gguf": (settings(EngineSettings(name="vllm", gpus=1)), GGUF),
     "sglang-one-gpu": (settings(EngineSettings(name="sglang", gpus=1)), WEIGHTS),
     "sglang-four-gpus": (
-        settings(EngineSettings(name="sglang", gpus=4, tensor_parallel=4, env={"NCCL_DEBUG": "INFO"})),
+        settings(
+            EngineSettings(
+                name="sglang",
+                gpus=4,
+                tensor_parallel=4,
+                kv_dtype="fp8",
+                max_batched_tokens=4096,
+                env={"NCCL_DEBUG": "INFO"},
+            )
+        ),
         WEIGHTS,
     ),
     "custom": (
