@@ -74,14 +74,13 @@ class LocalStack:
     def interrupted_up(self, after: str) -> Ran:
         """`make up`, with Ctrl-C in its terminal once it printed `after`."""
         with subprocess.Popen(
-            ["make", "up"],
+            foreground("make", "up"),
             cwd=ROOT,
             env=self.environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,  # a terminal sends SIGINT to the whole foreground group
-            preexec_fn=foreground,
         ) as process:
             assert process.stdout is not None
             lines = []

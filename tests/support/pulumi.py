@@ -130,9 +130,8 @@ class Project:
         log = self.folder / f"{events.stem}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [*command, "--event-log", str(events), *confirm, *arguments],
+                foreground(*command, "--event-log", str(events), *confirm, *arguments),
                 cwd=self.folder, env=self.env, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-                preexec_fn=foreground,
             )  # fmt: skip
         return Started(process, events, log, time.monotonic())
 

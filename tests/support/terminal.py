@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 
+def foreground(*argv: str) -> list[str]:
+    """The command so that Ctrl-C reaches it. A shell's background job, and its children, ignore SIGINT.
 
-def foreground() -> None:
-    """For `preexec_fn`: let Ctrl-C reach the command. A shell's background job, and its children, ignore SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    `env` does it in the new process: a `preexec_fn` would fork this one with gRPC's threads in it, which aborts.
+    """
+    return ["env", "--default-signal=INT", *argv]

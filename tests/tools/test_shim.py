@@ -58,14 +58,13 @@ class Checkout:
         if stack is not None:
             env["PULUMI_STACK"] = stack
         return subprocess.Popen(
-            [str(self.root / "tools/bin/pulumi"), *argv],
+            foreground(str(self.root / "tools/bin/pulumi"), *argv),
             cwd=cwd or self.root,
             env=env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            preexec_fn=foreground,
         )
 
     def run(self, *argv: str, cwd: Path | None = None, stack: str | None = None) -> int:
