@@ -71,8 +71,8 @@ class Result:
 
     @property
     def missed_fit(self) -> bool:
-        """Denied, and the engine started."""
-        return self.sized and self.case.fits and self.fit.verdict == "no"
+        """Denied, and the engine started with a length that the row states."""
+        return self.sized and self.case.fits and self.case.max_model_len is not None and self.fit.verdict == "no"
 
     def over(self) -> Iterator[tuple[Measure, float]]:
         """What is off by more than the aim, and by how much."""
@@ -122,6 +122,11 @@ def card(case: Case) -> Gpu:
     return gpu
 
 
+def _same(quant: str, quantization: str) -> bool:
+    """Whether the row's weights are stored as the catalogue's are; a row that does not say is believed."""
+    return quant == "unstated" or quantization == ("none" if quant in ("bf16", "fp16") else quant)
+
+
 def setup(case: Case, gpu: Gpu) -> Setup:
     return Setup(
         device=gpu,
@@ -143,6 +148,8 @@ def judge(case: Case) -> Result | Skipped:
     """Sizing's answer for one row."""
     try:
         architecture = model(case.model)
+        if not _same(case.quant, architecture.quantization):
+            return Skipped(case, f"published of {case.quant} weights, of which the catalogue has none")
         gpu = card(case)
         asked = setup(case, gpu)
         answer = fit(architecture, asked)
