@@ -16,8 +16,12 @@ class Point:
     """seconds between two tokens of one request (TPOT)"""
     first_token: Range
     """seconds to the first token of a prompt of mean length (TTFT), without queueing"""
+    first_token_p95: Range
+    """the same for a prompt of p95 length"""
     end_to_end: Range
     """seconds for a request of mean lengths"""
+    end_to_end_p95: Range
+    """the same for p95 lengths of prompt and answer"""
     tokens_per_second: Range
     """generated, over all requests"""
     requests_per_second: Range

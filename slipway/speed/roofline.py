@@ -1,0 +1,196 @@
+"""Seconds of one decode step and of one prompt: what must be read and computed, over what the device can.
+
+A step takes as long as the slower of reading weights and multiplying with them, then reads the keys and values of every
+request, then waits for the other GPUs, then for the engine, all of it a rank:
+
+    step(B) = max(weights(B) ÷ bandwidth, 2 × active × B ÷ operations) + state(B) ÷ bandwidth + talk(B) + rest(B)
+
+ Of a mixture of experts, B tokens that each choose k of E experts touch E × (1 - (1 - k/E)^B) of
+them if they choose independently. The roofline is https://doi.org/10.1145/1498765.1498785; the arithmetic of inference
+https://arxiv.org/abs/2211.05102 (sections 2 and 3), 2 operations a parameter and token https://arxiv.org/abs/2001.08361.
+Speculative decoding is not credited: how many drafts are accepted is a matter of the text.
+"""
+
+from __future__ import annotations
+
+import math
+
+from slipway.architectures.types import Architecture, LayerGroup
+from slipway.cpus import Cpu
+from slipway.estimates import Range
+from slipway.gpus import Gpu
+from slipway.memory.kv import element_bytes
+from slipway.memory.settings import resolved
+from slipway.memory.types import Setup
+from slipway.speed import communication
+from slipway.speed.efficiency import Factors, factors
+
+NATIVE = {"fp8": "fp8", "int8": "int8", "nvfp4": "fp4"}
+"""quantisations whose products are computed in their own type where the GPU has units for it; all others are
+unpacked to 16 bits (https://docs.vllm.ai/en/stable/features/quantization/)"""
+
+
+class Roofline:
+    """What of one architecture on one setup does not change with the batch, of one rank."""
+
+    def __init__(self, architecture: Architecture, setup: Setup, factor: Factors | None = None) -> None:
+        self.architecture = architecture
+        self.setup = setup
+        self.factor = factor or factors(setup)
+        device = setup.device
+        self.gpu: Gpu | None = device if isinstance(device, Gpu) else None
+        settings = resolved(architecture, setup)
+        self.ranks = settings.tensor_parallel if self.gpu else 1
+        self.stages = settings.pipeline_parallel if self.gpu else 1
+        self.seats = settings.sequences
+        self.piece = settings.batched
+        self.shares = 1 if setup.engine == "llama.cpp" else self.stages
+        self.element = element_bytes("auto", architecture.dtype)
+        self.kv_element = element_bytes(setup.kv_dtype, architecture.dtype)
+        self._weights()
+        layer = self.factor.layer + (self.factor.expert_layer if self.experts else 0.0)
+        self.fixed = self.factor.step + architecture.layers * layer
+        self.launches = architecture.layers * self.factor.launch
+        self.attention_rate = self._rate("bf16", self.factor.compute_attention)
+        self.groups = tuple(group for group in architecture.groups if group.state != "none")
+
+    def _rate(self, kind: str, share: float) -> float:
+        """Operations a second of one rank."""
+        device = self.setup.device
+        if isinstance(device, Cpu):
+            return device.flops * share
+        flops = device.flops
+        rate: float = flops.get(kind) or flops.get("bf16") or flops["fp16"]
+        return rate * share
+
+    def _weights(self) -> None:
+        """Sums over parts: seconds to read them once, seconds to multiply one token with them."""
+        factor, bandwidth = self.factor, self.setup.device.bandwidth
+        architecture = self.architecture
+        computed = sum(part.bytes for part in architecture.parts)
+        scale = architecture.weight_bytes / computed if computed else 1.0
+        native = NATIVE.get(architecture.quantization, "")
+        native = native if self.gpu is not None and native in self.gpu.flops else ""
+        narrow = {"fp4": factor.compute_4, "": factor.compute_unpacked}.get(native, factor.compute_8)
+        rate_16, rate_narrow = self._rate("bf16", factor.compute_16), self._rate(native or "bf16", narrow)
+        self.read = self.multiply = self.head_read = self.head_multiply = 0.0
+        self.experts: list[tuple[float, float]] = []
+        for part in architecture.parts:
+            if part.read <= 0:
+                continue
+            share = factor.read_16 if part.bits >= 12 else factor.read_8 if part.bits > 6 else factor.read_4
+            split = self.ranks if part.split == "tensor" else 1
+            read = part.bytes * scale / split / (bandwidth * share)
+            multiply = 2 * part.elements * part.read / split / (rate_16 if part.bits >= 12 else rate_narrow)
+            if part.name == "experts":
+                self.experts.append((read / factor.read_experts, part.read))
+                self.multiply += multiply
+            elif part.name in ("lm_head", "embedding"):
+                self.head_read += read
+                self.head_multiply += multiply
+            else:
+                self.read += read * part.read
+                self.multiply += multiply
+
+    def state_bytes(self, context: float) -> float:
+        """Bytes of keys, values and states that one request of `context` tokens has read in a step, on one rank."""
+        return sum(self._group_bytes(group, context) for group in self.groups)
+
+    def _group_bytes(self, group: LayerGroup, context: float) -> float:
+        if group.state == "recurrent":
+            kept = sum(state.elements * state.bytes_per_element for state in group.recurrent)
+            return 2 * group.count * kept / self.ranks  # read, and written back
+        tokens = min(context, group.window) if group.state in ("sliding", "chunked") and group.window else context
+        if group.state == "latent":
+            return group.count * group.latent_dim * self.kv_element * tokens
+        heads = max(1, math.ceil(group.kv_heads / self.ranks))
+        return group.count * heads * (group.key_dim + group.value_dim) * self.kv_element * tokens
+
+    def step(self, batch: float, context: float) -> float:
+        """Seconds in which each of `batch` requests gets one token. With a pipeline each stage works on its share of
+        the batch, and a token passes them all; llama.cpp sends the whole batch from stage to stage."""
+        batch = max(1.0, batch / self.shares)
+        weights = max(self.weights(batch), (self.multiply + self.head_multiply) * batch)
+        work = weights + self.state(batch, context) + self.talk(batch)
+        if not self.setup.cuda_graphs:
+            work = max(work, self.launches)
+        return work + self.fixed + self.factor.request * batch * self.shares
+
+    def weights(self, tokens: float) -> float:
+        """Seconds to read all weights that so many tokens of one step need."""
+        touched = sum(seconds * (1 - math.pow(1 - share, tokens)) for seconds, share in self.experts)
+        return self.read + self.head_read + touched
+
+    def state(self, batch: float, context: float) -> float:
+        """Seconds to read what `batch` requests keep."""
+        return self.state_bytes(context) * batch / (self.setup.device.bandwidth * self.factor.read_state)
+
+    def talk(self, tokens: float) -> float:
+        """Seconds that a step of so many tokens waits for other GPUs: 2 all-reduces a layer between ranks, and one
+        hand-over between stages, of tokens × hidden × bytes of an element each."""
+        if self.gpu is None or self.ranks * self.stages == 1:
+            return 0.0
+        size = tokens * self.architecture.hidden * self.element
+        latency = self.factor.nvlink if self.gpu.link == "nvlink" else self.factor.pcie
+        reduce = communication.all_reduce(self.gpu, self.ranks, size, latency)
+        hand_over = communication.send(self.gpu, size, latency)
+        return communication.ALL_REDUCES * self.architecture.layers * reduce + (self.stages - 1) * hand_over
+
+    def prefill(self, tokens: float) -> float:
+        """Seconds of one prompt, alone on the engine, cut into pieces of at most as many tokens as one batch may have:
+
+        max(weights once a piece, 2 × active × tokens) + attention over all pairs + talk + the rest a piece
+        """
+        pieces = max(1, math.ceil(tokens / self.piece))
+        piece = tokens / pieces
+        work = max(self.weights(piece) * pieces, self.multiply * tokens + self.head_multiply)
+        work += self._attention(tokens) / self.ranks / self.attention_rate + self.talk(piece) * pieces
+        if not self.setup.cuda_graphs:
+            work = max(work, self.launches * pieces)
+        work += self.fixed * pieces
+        return work / self.stages * communication.pipeline_fill(self.stages, pieces)
+
+    def _attention(self, tokens: float) -> float:
+        """Operations of attention over a prompt, all ranks: 2 for each dimension of a key and of a value, for each pair
+        of a token and one before it (https://arxiv.org/abs/2205.14135, section 2)."""
+        return sum(
+            2 * group.count * self.architecture.heads * _width(group) * _pairs(group, tokens)
+            for group in self.groups
+            if group.state != "recurrent"
+        )
+
+
+def _width(group: LayerGroup) -> float:
+    return (group.key_dim + group.value_dim) or 2 * group.latent_dim
+
+
+def _pairs(group: LayerGroup, tokens: float) -> float:
+    window = group.window if group.state in ("sliding", "chunked") and group.window else tokens
+    if tokens <= window:
+        return tokens * tokens / 2
+    return tokens * window / 2 if group.state == "chunked" else window * (tokens - window / 2)
+
+
+def band(seconds: float, factor: float) -> Range:
+    """`seconds`, give or take a factor."""
+    return Range(seconds / factor, seconds, seconds * factor)
+
+
+def decode_step(architecture: Architecture, setup: Setup, batch: int, context: float) -> Range:
+    """Seconds in which each of `batch` requests gets its next token, `context` tokens behind it on average."""
+    model = Roofline(architecture, setup)
+    return band(model.step(batch, context), model.factor.decode_band)
+
+
+def prefill(architecture: Architecture, setup: Setup, tokens: float) -> Range:
+    """Seconds until a prompt of so many tokens is read, on an engine that does nothing else."""
+    model = Roofline(architecture, setup)
+    return band(model.prefill(tokens), model.factor.prefill_band)
+
+
+def communication_share(architecture: Architecture, setup: Setup, batch: int, context: float) -> Range:
+    """Share of a decode step in which GPUs wait for each other, from 0 to 1."""
+    model = Roofline(architecture, setup)
+    talk, step = model.talk(max(1.0, batch / model.shares)), model.step(batch, context)
+    rest, wide = step - talk, model.factor.decode_band
+    return Range(talk / wide / (talk / wide + rest), talk / step, talk * wide / (talk * wide + rest))
