@@ -53,22 +53,30 @@ class Serving:
         self.output = workload.output_mean if architecture.task in ("generate", "transcribe") else 0
         self.output_p95 = workload.output_p95 if self.output else 0
         self.context = workload.prompt_mean + self.output / 2
+        self.state = self.model.state(self.context)
         self.prompt = self.model.prefill(workload.prompt_mean)
         self.prompt_p95 = self.model.prefill(workload.prompt_p95)
 
     def most(self, fit: Fit) -> tuple[int, str]:
-        """The largest batch, and what bounds it. Bounded by requests of p95 length, so that the engine need not throw
-        out a request that it has begun. By the best guess of the free memory."""
-        seats, model = self.model.seats, self.model
-        tokens = min(self.workload.prompt_p95 + self.output_p95, self.workload.context)
-        each = kv_request_bytes(model.architecture, model.setup, tokens)
-        room = fit.kv_available.mid / each if each > 0 else math.inf
+        """The largest batch, and what bounds it: as many requests as keep within the memory for them at 95 of 100
+        moments, so that the engine seldom has to throw out one that it has begun. By the best guess of that memory.
+
+        Lengths add up like independent ones: B requests take B × mean, and no more than √B × (p95 - mean) above it at
+        95 of 100 moments. For one that is its p95, for many nearly the mean. Solved for √B.
+        """
+        seats, model, load = self.model.seats, self.model, self.workload
+        mean = kv_request_bytes(model.architecture, model.setup, min(load.prompt_mean + self.output, load.context))
+        longest = kv_request_bytes(
+            model.architecture, model.setup, min(load.prompt_p95 + self.output_p95, load.context)
+        )
+        spread, memory = max(0.0, longest - mean), max(0.0, fit.kv_available.mid)
+        room = ((math.sqrt(spread**2 + 4 * mean * memory) - spread) / (2 * mean)) ** 2 if mean > 0 else math.inf
         if room < seats:
             return max(0, math.floor(room)), "KV cache"
         return seats, "batch limit"
 
     def at(self, batch: float) -> _Load:
-        step = self.model.step(batch, self.context) if self.output else 0.0
+        step = self.model.step(batch, self.state) if self.output else 0.0
         engine = self.prompt + self.output * step / batch
         end_to_end = batch * engine + self.model.factor.entry
         rate = batch / end_to_end

@@ -26,7 +26,7 @@ def explain(
     ]
     if serving.output:
         slower = "reading weights" if read >= multiply else "multiplying with them"
-        reading = _seconds(model.state(batch, serving.context))
+        reading = _seconds(serving.state * batch)
         lines += [
             f"a step of {point.batch} requests: {_seconds(max(read, multiply))} for {slower} "
             f"({_seconds(read)} to read, {_seconds(multiply)} to multiply), {reading} to read {state / 1e9:.2f} GB of "

@@ -51,7 +51,9 @@ def erlang_c(places: int, load: float) -> float:
     for left in range(places, 0, -1):
         term *= left / load
         total += term
-        if total > 1e18 or term < total * 1e-17:
+        if total > 1e18:
+            return 0.0
+        if term < total * 1e-17:
             break
     blocked = 1 / total
     return blocked / (1 - load / places * (1 - blocked))
@@ -154,6 +156,8 @@ def lead_utilisation(workload: FullWorkload, carried: float, cold_start: float) 
 
 def _lead(workload: FullWorkload, carried: float, cold_start: float) -> str:
     rise = growth(workload.profile) * BURST * cold_start
+    if rise == 0:
+        return f"a replica takes {cold_start:.0f} s to start; the load is steady, so that matters when one fails"
     return (
         f"in the {cold_start:.0f} s that a replica takes to start, the load rises by up to {rise:.2g} requests/s: "
         f"start it when {lead_utilisation(workload, carried, cold_start):.0%} of {carried:.3g} requests/s are reached"

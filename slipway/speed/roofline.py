@@ -53,6 +53,7 @@ class Roofline:
         self.launches = architecture.layers * self.factor.launch
         self.attention_rate = self._rate("bf16", self.factor.compute_attention)
         self.groups = tuple(group for group in architecture.groups if group.state != "none")
+        self.talk_empty, self.talk_token = self._talk(0.0), self._talk(1.0) - self._talk(0.0)
 
     def _rate(self, kind: str, share: float) -> float:
         """Operations a second of one rank."""
@@ -106,28 +107,35 @@ class Roofline:
         heads = max(1, math.ceil(group.kv_heads / self.ranks))
         return group.count * heads * (group.key_dim + group.value_dim) * self.kv_element * tokens
 
-    def step(self, batch: float, context: float) -> float:
-        """Seconds in which each of `batch` requests gets one token. With a pipeline each stage works on its share of
-        the batch, and a token passes them all; llama.cpp sends the whole batch from stage to stage."""
+    def step(self, batch: float, state: float) -> float:
+        """Seconds in which each of `batch` requests gets one token; `state`: seconds to read what one keeps. With a
+        pipeline each stage works on its share of the batch, and a token passes them all; llama.cpp sends the whole
+        batch from stage to stage."""
         batch = max(1.0, batch / self.shares)
         weights = max(self.weights(batch), (self.multiply + self.head_multiply) * batch)
-        work = weights + self.state(batch, context) + self.talk(batch)
+        work = weights + state * batch + self.talk(batch)
         if not self.setup.cuda_graphs:
             work = max(work, self.launches)
         return work + self.fixed + self.factor.request * batch * self.shares
 
     def weights(self, tokens: float) -> float:
         """Seconds to read all weights that so many tokens of one step need."""
-        touched = sum(seconds * (1 - math.pow(1 - share, tokens)) for seconds, share in self.experts)
-        return self.read + self.head_read + touched
+        read = self.read + self.head_read
+        for seconds, share in self.experts:
+            read += seconds * (1 - math.pow(1 - share, tokens))
+        return read
 
-    def state(self, batch: float, context: float) -> float:
-        """Seconds to read what `batch` requests keep."""
-        return self.state_bytes(context) * batch / (self.setup.device.bandwidth * self.factor.read_state)
+    def state(self, context: float) -> float:
+        """Seconds to read what one request of `context` tokens keeps."""
+        return self.state_bytes(context) / (self.setup.device.bandwidth * self.factor.read_state)
 
     def talk(self, tokens: float) -> float:
-        """Seconds that a step of so many tokens waits for other GPUs: 2 all-reduces a layer between ranks, and one
-        hand-over between stages, of tokens × hidden × bytes of an element each."""
+        """Seconds that a step of so many tokens waits for other GPUs."""
+        return self.talk_empty + self.talk_token * tokens
+
+    def _talk(self, tokens: float) -> float:
+        """2 all-reduces a layer between ranks, and one hand-over between stages, of tokens × hidden × bytes of an
+        element each."""
         if self.gpu is None or self.ranks * self.stages == 1:
             return 0.0
         size = tokens * self.architecture.hidden * self.element
@@ -179,7 +187,7 @@ def band(seconds: float, factor: float) -> Range:
 def decode_step(architecture: Architecture, setup: Setup, batch: int, context: float) -> Range:
     """Seconds in which each of `batch` requests gets its next token, `context` tokens behind it on average."""
     model = Roofline(architecture, setup)
-    return band(model.step(batch, context), model.factor.decode_band)
+    return band(model.step(batch, model.state(context)), model.factor.decode_band)
 
 
 def prefill(architecture: Architecture, setup: Setup, tokens: float) -> Range:
@@ -191,6 +199,6 @@ def prefill(architecture: Architecture, setup: Setup, tokens: float) -> Range:
 def communication_share(architecture: Architecture, setup: Setup, batch: int, context: float) -> Range:
     """Share of a decode step in which GPUs wait for each other, from 0 to 1."""
     model = Roofline(architecture, setup)
-    talk, step = model.talk(max(1.0, batch / model.shares)), model.step(batch, context)
+    talk, step = model.talk(max(1.0, batch / model.shares)), model.step(batch, model.state(context))
     rest, wide = step - talk, model.factor.decode_band
     return Range(talk / wide / (talk / wide + rest), talk / step, talk * wide / (talk * wide + rest))
