@@ -108,7 +108,9 @@ def parse_version(engine: Engine, text: str | None) -> Version:
         return max((version for month, version in VLLM_BY_MONTH if month <= dated[1]), default=VLLM_BY_MONTH[0][1])
     if engine == "llama.cpp" and re.fullmatch(r"b?[0-9]{1,7}", plain):
         return NEWEST[engine]
-    found = re.fullmatch(r"v?([0-9]{1,4})\.([0-9]{1,4}|x)(?:\.([0-9]{1,4}|x))?([^0-9.x].{0,80}|\..{0,80})?", plain)
+    found = re.fullmatch(
+        r"v?([0-9]{1,4})\.([0-9]{1,4}|x)(?:\.([0-9]{1,4}|x))?([a-z+_-][a-z0-9.+_-]*|\.[a-z0-9.+_-]*)?", plain
+    )
     if not found or len(text) > 100:
         raise SizingError(
             f"{quoted(text)} is no version of {engine}", where="engine version", fix='Write it like "0.21.0"'
