@@ -2,6 +2,7 @@
 
 import pulumi
 
+from slipway.auto import settled
 from slipway.errors import SlipwayError
 from slipway.plan import make_plan
 from slipway.releases import load_lock, load_release
@@ -9,9 +10,9 @@ from stacks.config import artifacts, read_settings
 from stacks.program import provision, refuse
 
 try:
-    settings = read_settings()
+    settings, advice = settled(read_settings())
     release = load_release(settings.release)
     plan = make_plan(settings, release, load_lock(release.name), artifacts().images, stack=pulumi.get_stack())
-    provision(plan, settings)
+    provision(plan, settings, advice)
 except SlipwayError as error:
     refuse(error)

@@ -6,16 +6,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from slipway.auto import settled
 from slipway.desired import ContainerStack, Drain, HealthGate, HostDesired, Image, ModelFile, Package
 from slipway.engine_facts import FACTS
 from slipway.engines import engine_plan
 from slipway.errors import PlanError, StaleLockError
 from slipway.gates import completion_deadline, health_deadline
-from slipway.models import ResolvedModel, catalogue, parse_source
+from slipway.models import ResolvedModel
 from slipway.plan_types import CollectorPlan, EnginePlan, HostPlan, Plan, ProxyPlan, ReplicaPlan
 from slipway.releases import Lock, Release, check_lock
 from slipway.rollout import Policy, plan_waves
 from slipway.settings import Settings
+from slipway.settings.resolving import resolve_model
 from slipway.units import MIB
 
 FIRST_ENGINE_PORT = 9000
@@ -37,8 +39,10 @@ def make_plan(
     """The plan of one stack. `images` are those built here, by the name of their recipe.
 
     Raises `StaleLockError` when the lock is not of this release as it is now, and `PlanError` when an image is missing
-    or is not the one that the lock pins.
+    or is not the one that the lock pins. Where the settings ask for `gpu`, what advice chooses is planned; what
+    `slipway.auto.settled` raises, this raises.
     """
+    settings, _ = settled(settings)
     stale = check_lock(release, lock)
     if stale:
         raise StaleLockError(
@@ -76,20 +80,6 @@ def make_plan(
         gate=_gate(settings, model, engine, replicas),
         drain=Drain(settle=settings.drain.settle, deadline=settings.drain.deadline),
     )
-
-
-def resolve_model(settings: Settings) -> ResolvedModel:
-    """The stack's model with what the catalogue knows filled in. Raises `PlanError` when something is left open."""
-    chosen, known = settings.model, catalogue().get(settings.model.name)
-    from_catalogue = known is not None and chosen.source is None
-    source = known.source if known and from_catalogue else chosen.source
-    sha256 = known.sha256 if known and from_catalogue else chosen.sha256
-    size = known.size if known and from_catalogue else chosen.size
-    context = chosen.context or (known.context if known else None)
-    if source is None or sha256 is None or size is None or context is None:
-        fix = "Add source, sha256, size and context, or use a model of the catalogue"
-        raise PlanError(f"{chosen.name!r} is not fully described", where="slipway:model", fix=fix)
-    return ResolvedModel(chosen.name, parse_source(source), sha256, size, context, chosen.endpoint)
 
 
 def host_names(settings: Settings, stack: str) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pulumi
 
@@ -15,6 +15,9 @@ from stacks.fleet import Fleet, FleetArgs
 from stacks.providers import Host, HostsArgs, create_hosts
 from stacks.resources import StackKeys
 
+if TYPE_CHECKING:
+    from slipway.advice.types import Advice
+
 ALREADY_SHOWN = 32
 """the exit code by which a Python program tells Pulumi that its user has been told what is wrong"""
 
@@ -25,11 +28,13 @@ def refuse(error: SlipwayError) -> NoReturn:
     sys.exit(ALREADY_SHOWN)
 
 
-def provision(plan: Plan, settings: Settings) -> None:
-    """Create everything that the plan asks for and export the stack's outputs.
+def provision(plan: Plan, settings: Settings, advice: Advice | None = None) -> None:
+    """Create everything that the plan asks for and export the stack's outputs; show the advice that decided it.
 
     Raises SlipwayError for what the plan cannot know: a provider without a module, a base that was not built.
     """
+    if advice is not None:
+        pulumi.log.info("\n".join(advice.summary))
     keys = StackKeys("keys", stack=plan.stack, api_key=secret("api_key"))
     hosts = create_hosts(HostsArgs(plan, settings, keys), pulumi.ResourceOptions())
     fleet = Fleet(plan.stack, FleetArgs(plan, hosts, keys, _model_credentials(settings)))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from slipway.cost import Costs
 from slipway.estimates import Range
 from slipway.memory.types import Fit, Setup
 from slipway.offers import Offer
 from slipway.speed.types import Capacity, Point, Replicas
 from slipway.workload import FullWorkload
+
+if TYPE_CHECKING:
+    from slipway.memory.tuning import TrainingFit
 
 
 @dataclass(frozen=True)
@@ -68,24 +72,6 @@ class EngineChoice:
 
 
 @dataclass(frozen=True)
-class Costs:
-    """Euro; what is paid for hours in which nothing is asked is in it."""
-
-    per_hour: float
-    per_month: float
-    per_million_tokens: float | None
-    """generated, at the expected load; None without any load"""
-    idle_share: float
-    """of what is paid, for hours without requests or places without use"""
-    spot_per_month: float | None
-    burst_per_month: float | None
-    """the smallest number of hosts always on, the rest only in the hours that need them"""
-    off_peak_per_month: float | None
-    """with batch work moved to hours that are paid for anyway"""
-    why: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Option:
     """One offer that meets every target, with the smallest number of hosts that does."""
 
@@ -100,6 +86,39 @@ class Option:
     """throughput and latency by batch, ascending; empty except for the first options of the ranking"""
     choice: EngineChoice
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TuningOption:
+    """One offer on which a fine-tuning fits, judged by memory alone."""
+
+    offer: Offer
+    gpus: int
+    """of this offer's, that the work is spread over"""
+    fit: TrainingFit
+    per_hour: float
+    """euro"""
+    spot_per_hour: float | None
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """What is decided already: advice chooses the rest around it. None leaves it open."""
+
+    gpus: int | None = None
+    """of one host; 0 is the CPU"""
+    tensor_parallel: int | None = None
+    replicas: int | None = None
+    """of one host"""
+    hosts: int | None = None
+    """at most so many"""
+    max_model_len: int | None = None
+    max_num_seqs: int | None = None
+    max_num_batched_tokens: int | None = None
+    memory_fraction: float | None = None
+    kv_dtype: str = "auto"
+    cpu_engine: bool = True
+    """whether the model's file is one that llama.cpp reads; vLLM and SGLang serve from GPUs only"""
 
 
 @dataclass(frozen=True)
@@ -131,8 +150,11 @@ class Advice:
     options: tuple[Option, ...]
     rejections: tuple[Rejection, ...]
     several: Several | None
+    """None where nothing was chosen, or a CPU was"""
     summary: tuple[str, str, str]
     """three lines for people"""
+    tuning: tuple[TuningOption, ...] = ()
+    """of a fine-tuning, cheapest first; `options` are empty then"""
 
     @property
     def chosen(self) -> Option | None:

@@ -15,6 +15,7 @@ from slipway.cli.effects import Effects
 from slipway.errors import Problem, SettingsError, SlipwayError
 
 if TYPE_CHECKING:
+    from slipway.advice.types import Advice
     from slipway.plan_types import Plan
     from slipway.settings import Settings
 
@@ -135,12 +136,11 @@ def _add_plan(app: typer.Typer, effects: Effects) -> None:
         """Say what a stack file leads to: hosts, waves, ports, images, deadlines and how they are computed."""
         from slipway.cli.show import plan_data, show_plan
 
-        settings = read_settings(effects, file)
-        made = _plan(effects, file, settings)
+        made, settings, advice = _plan(effects, file)
         if as_json:
-            typer.echo(json.dumps(plan_data(made, settings), indent=2, ensure_ascii=False))
+            typer.echo(json.dumps(plan_data(made, settings, advice), indent=2, ensure_ascii=False))
         else:
-            show_plan(made, settings)
+            show_plan(made, settings, advice)
 
 
 def _add_render(app: typer.Typer, effects: Effects) -> None:
@@ -153,7 +153,8 @@ def _add_render(app: typer.Typer, effects: Effects) -> None:
         """Write the files that a host would get. Those that hold secrets are left out."""
         from slipway.render import render_host
 
-        files = render_host(effects.templates(), _plan(effects, file, read_settings(effects, file)))
+        made, _, _ = _plan(effects, file)
+        files = render_host(effects.templates(), made)
         for item in files:
             _write(effects, out.rstrip("/") + item.path, item.content)
             typer.echo(out.rstrip("/") + item.path)
@@ -179,13 +180,17 @@ def stack_name(file: str) -> str:
     return "stack" if name == "Pulumi" else name.removeprefix("Pulumi.")
 
 
-def _plan(effects: Effects, file: str, settings: Settings) -> Plan:
+def _plan(effects: Effects, file: str) -> tuple[Plan, Settings, Advice | None]:
+    """The plan of a stack file, its settings with what advice chose, and the advice."""
+    from slipway.auto import settled
     from slipway.plan import make_plan, with_placeholders
     from slipway.releases import load_lock, load_release
 
+    settings, advice = settled(read_settings(effects, file))
     release = load_release(settings.release)
     images = with_placeholders(release, effects.built_images())
-    return make_plan(settings, release, load_lock(release.name), images, stack=stack_name(file))
+    made = make_plan(settings, release, load_lock(release.name), images, stack=stack_name(file))
+    return made, settings, advice
 
 
 def _write(effects: Effects, path: str, text: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 from rich.console import Console
@@ -16,31 +16,38 @@ from slipway.plan_types import Plan
 from slipway.settings import Settings
 from slipway.units import about_bytes, format_duration
 
+if TYPE_CHECKING:
+    from slipway.advice.types import Advice
 
-def plan_data(plan: Plan, settings: Settings) -> dict[str, Any]:
-    """The plan as JSON-able data, with the arithmetic of its deadlines."""
+
+def plan_data(plan: Plan, settings: Settings, advice: Advice | None = None) -> dict[str, Any]:
+    """The plan as JSON-able data, with the arithmetic of its deadlines, and the summary of the advice it follows."""
     data: dict[str, Any] = TypeAdapter(Plan).dump_python(plan, mode="json")
     size = plan.model.size
     data["deadlines"] = {
         "health": dataclasses.asdict(health_deadline(settings, size)),
         "completion": dataclasses.asdict(completion_deadline(settings, size)),
     }
+    if advice is not None:
+        data["advice"] = list(advice.summary)
     return data
 
 
-def show_plan(plan: Plan, settings: Settings, console: Console | None = None) -> None:
+def show_plan(plan: Plan, settings: Settings, advice: Advice | None = None, console: Console | None = None) -> None:
     """Print the plan on standard output, a row a fact."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
-    for name, value in rows(plan, settings):
+    for name, value in rows(plan, settings, advice):
         table.add_row(name, escape(value))
     (console or Console(highlight=False)).print(table)
 
 
-def rows(plan: Plan, settings: Settings) -> Iterator[tuple[str, str]]:
+def rows(plan: Plan, settings: Settings, advice: Advice | None = None) -> Iterator[tuple[str, str]]:
     """Name and value of each fact; a name is empty where the row goes on from the one above."""
     size = plan.model.size
+    for index, line in enumerate(advice.summary if advice else ()):
+        yield "" if index else "advice", line
     yield "stack", f"{plan.stack} (provider {plan.provider}, release {plan.release})"
     yield "model", f"{plan.model_name}, {about_bytes(size)}, {plan.context} tokens a request, from {plan.model.source}"
     for index, replica in enumerate(plan.replicas):

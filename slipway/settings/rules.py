@@ -183,8 +183,8 @@ def engine(settings: Settings) -> Iterator[Finding]:
 
 
 def gpus(settings: Settings) -> Iterator[Finding]:
-    if engine_is_open(settings):
-        return
+    if settings.gpu is not None:
+        return  # asked again once they are chosen
     chosen = settings.engine
     used = (("engine", "name"), ("engine", "gpus"), ("engine", "replicas"), ("engine", "tensor_parallel"))
     if FACTS[chosen.name].needs_gpu and chosen.gpus == 0:

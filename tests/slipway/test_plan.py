@@ -6,10 +6,11 @@ import pytest
 
 from slipway.errors import PlanError, StaleLockError
 from slipway.gates import completion_deadline, health_deadline
-from slipway.plan import BuiltImage, docker_size, host_names, make_plan, resolve_model, with_placeholders
+from slipway.plan import BuiltImage, docker_size, host_names, make_plan, with_placeholders
 from slipway.plan_types import Plan
 from slipway.releases import load_lock, load_release
 from slipway.settings import Settings
+from slipway.settings.resolving import resolve_model
 from slipway.settings.sections import EngineSettings
 from tests.slipway.stack_files import BUILT, HOST_KEY, LOCAL, settings
 

@@ -1,0 +1,273 @@
+"""The setups worth trying on each offer, and what becomes of each: what it carries, or the first thing it misses.
+
+Many offers hold the same GPUs, so a setup is measured once, whatever the number of offers that have it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+from slipway import memory, offers, speed
+from slipway.advice.texts import count, gib, seconds
+from slipway.advice.types import Fixed
+from slipway.architectures.types import Architecture
+from slipway.cpus import Cpu
+from slipway.engine_facts import FACTS
+from slipway.gpus import Gpu
+from slipway.memory.types import Engine, Fit, Setup
+from slipway.offers import Offer
+from slipway.settings.rules import SYSTEM_MEMORY
+from slipway.speed.curve import Serving
+from slipway.speed.types import Capacity, Point, Replicas
+from slipway.workload import FullWorkload
+
+UNSUPPORTED, MEMORY, TARGET, HOSTS = 3, 2, 1, 0
+"""how far a setup came before it missed something; the nearest miss has the lowest"""
+
+SEATS: dict[Engine, tuple[int, ...]] = {"vllm": (256, 16), "sglang": (256, 16), "llama.cpp": (16, 4, 1)}
+"""requests at once that are tried, most first. 256 is vLLM's own default (vllm/engine/arg_utils.py); the others are
+steps down, for models that are large for their GPU, and for llama.cpp, which reserves a whole context for each"""
+
+Key = tuple[str, str | None, int, int, int]
+"""device, link, vcpus and bytes of a CPU, tensor parallel size"""
+
+
+@dataclass(frozen=True)
+class Miss:
+    """The first thing that a setup misses: both sides, how far it came, and how many times over it is."""
+
+    what: str
+    stage: int
+    times: float = math.inf
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One replica's setup and what it carries; or what it misses."""
+
+    setup: Setup
+    fit: Fit | None = None
+    best: Point | None = None
+    """the largest batch that meets every target"""
+    limited_by: str = ""
+    replicas: Replicas | None = None
+    miss: Miss | None = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An offer that meets every target: with which setup, and with how many hosts."""
+
+    offer: Offer
+    measured: Measured
+    per_host: int
+    """replicas on one host"""
+    hosts: int
+    single: Miss | None
+    """what one GPU a replica misses, where more than one was taken"""
+
+
+@dataclass
+class Search:
+    """Measures offers for one model and one workload."""
+
+    architecture: Architecture
+    workload: FullWorkload
+    engine: Engine | None = None
+    engine_version: str | None = None
+    fixed: Fixed = field(default_factory=Fixed)
+    _measured: dict[Key, Measured] = field(init=False)
+
+    def __post_init__(self) -> None:
+        shape = replace(self.architecture, name="", source="", notes=())
+        self._measured = _measured_of(shape, self.workload, self.engine, self.engine_version, self.fixed)
+
+    def on(self, offer: Offer) -> Candidate | Miss:
+        """The smallest way in which this offer meets every target, or what its largest setup misses first."""
+        on_cpu = offer.gpu is None or self.fixed.gpus == 0
+        have = 0 if on_cpu else offer.gpus if self.fixed.gpus is None else self.fixed.gpus
+        if have > offer.gpus or (self.fixed.gpus and on_cpu):
+            return Miss(f"{count(offer.gpus, 'GPU')} < the {self.fixed.gpus} that are asked for", UNSUPPORTED)
+        best: Candidate | None = None
+        miss: Miss | None = None
+        single: Miss | None = None
+        for size in self._sizes(have):
+            measured = self._measure(offer, size, on_cpu)
+            found = measured.miss or self._placed(offer, measured, max(1, have // size), single)
+            if isinstance(found, Miss):
+                miss = found if miss is None or found.stage <= miss.stage else miss
+                single = single or (found if size == 1 else None)
+            elif best is None or found.hosts < best.hosts:
+                best = found
+            if best is not None and best.hosts == 1:
+                break
+        return best or miss or Miss(f"no number of its {have} GPUs divides the model's attention heads", UNSUPPORTED)
+
+    def largest(self, offer: Offer) -> Measured:
+        """The offer's largest setup: as many GPUs as one replica may have, or its CPU."""
+        on_cpu = offer.gpu is None or self.fixed.gpus == 0
+        sizes = list(self._sizes(0 if on_cpu else offer.gpus))
+        return self._measure(offer, sizes[-1] if sizes else 1, on_cpu)
+
+    def cpu_rank(self, offer: Offer) -> tuple[bool, float, int]:
+        """What makes one CPU better than another: that the model fits, then how fast its memory is."""
+        measured = self._measure(offer, 1, on_cpu=True)
+        fits = measured.miss is None or measured.miss.stage <= TARGET
+        return fits, measured.setup.device.bandwidth, offer.memory
+
+    def _sizes(self, have: int) -> Iterator[int]:
+        """Tensor parallel sizes worth trying, the smallest first: powers of two that divide the attention heads."""
+        if self.fixed.tensor_parallel is not None:
+            if self.fixed.tensor_parallel <= max(have, 1):
+                yield self.fixed.tensor_parallel
+            return
+        size = 1
+        while size <= max(have, 1):
+            if self.architecture.heads % size == 0:
+                yield size
+            size *= 2
+
+    def _placed(self, offer: Offer, measured: Measured, fitting: int, single: Miss | None) -> Candidate | Miss:
+        """How many hosts of this offer it takes."""
+        replicas = measured.replicas
+        assert replicas is not None  # noqa: S101 - a setup without a miss carries something
+        per_host = self.fixed.replicas or fitting
+        if per_host > fitting:
+            return Miss(
+                f"{count(per_host, 'replica')} a host > {fitting} that its GPUs hold", HOSTS, per_host / fitting
+            )
+        hosts = math.ceil(replicas.count / per_host)
+        limit = self.fixed.hosts
+        if limit is not None and hosts > limit:
+            return Miss(f"{count(hosts, 'host')} needed > {limit}", HOSTS, hosts / limit)
+        return Candidate(offer, measured, per_host, hosts, single)
+
+    def _measure(self, offer: Offer, size: int, on_cpu: bool) -> Measured:
+        key: Key = (
+            (offer.cpu or "", None, offer.vcpus, offer.memory, 1)
+            if on_cpu
+            else (offer.gpu or "", offer.link, 0, 0, size)
+        )
+        found = self._measured.get(key)
+        if found is None:
+            found = self._measured[key] = self._fresh(_cpu(offer) if on_cpu else offers.device(offer), size)
+        return found
+
+    def _fresh(self, device: Gpu | Cpu, size: int) -> Measured:
+        architecture, workload, fixed = self.architecture, self.workload, self.fixed
+        on_gpu = isinstance(device, Gpu)
+        engine: Engine = self.engine or ("vllm" if on_gpu else "llama.cpp")
+        # llama.cpp gives each of several GPUs whole layers.
+        tensor, pipeline = (1, size) if engine == "llama.cpp" else (size, 1)
+        setup = Setup(
+            device,
+            engine=engine,
+            engine_version=self.engine_version,
+            tensor_parallel=tensor,
+            pipeline_parallel=pipeline,
+            memory_fraction=(fixed.memory_fraction or FACTS[engine].memory_fraction) if on_gpu else None,
+            max_model_len=fixed.max_model_len or workload.context,
+            kv_dtype=fixed.kv_dtype,
+            max_num_seqs=fixed.max_num_seqs or SEATS[engine][0],
+            max_num_batched_tokens=fixed.max_num_batched_tokens,
+        )
+        miss = self._refused(setup) or self._weights_alone(setup, size)
+        if miss is not None:
+            return Measured(setup, miss=miss)
+        serving = Serving(architecture, setup, workload)
+        if serving.misses(1):
+            return Measured(setup, miss=target_miss(serving.point(1), workload))
+        seated, fit = self._seated(setup)
+        if not fit.fits:
+            return Measured(seated, fit, miss=memory_miss(seated, fit))
+        if seated != setup:
+            setup, serving = seated, Serving(architecture, seated, workload)
+        batch, limited_by = serving.best(*serving.most(fit))
+        if batch == 0:
+            what = f"a request of {workload.prompt_p95 + workload.output_p95} tokens finds no room beside the weights"
+            return Measured(setup, fit, limited_by=limited_by, miss=Miss(what, MEMORY))
+        best = serving.point(batch)
+        # The knee costs as much again, and the number of replicas does not follow from it.
+        replicas = speed.replicas(Capacity(best, best, limited_by), workload)
+        return Measured(setup, fit, best, limited_by, replicas)
+
+    def _seated(self, setup: Setup) -> tuple[Setup, Fit]:
+        """With as many requests at once as have room: engines set memory aside for each of them."""
+        fit = memory.fit(self.architecture, setup)
+        for seats in SEATS[setup.engine][1:] if self.fixed.max_num_seqs is None else ():
+            if fit.fits:
+                break
+            setup = replace(setup, max_num_seqs=seats)
+            fit = memory.fit(self.architecture, setup)
+        return setup, fit
+
+    def _weights_alone(self, setup: Setup, size: int) -> Miss | None:
+        """What needs no arithmetic: the weights are larger than the memory."""
+        device = setup.device
+        have = device.usable if isinstance(device, Gpu) else device.memory
+        each = self.architecture.weight_bytes / size
+        if each <= have:
+            return None
+        return Miss(f"weights {gib(each)} > {gib(have)}{' a GPU' if size > 1 else ''}", MEMORY, each / have)
+
+    def _refused(self, setup: Setup) -> Miss | None:
+        """What no size of memory would mend."""
+        context, most = setup.max_model_len or 0, self.architecture.context
+        if context > most:
+            return Miss(f"context {context} > {most} tokens that the model was made for", UNSUPPORTED)
+        if not isinstance(setup.device, Gpu):
+            if not self.fixed.cpu_engine:
+                what = "on a CPU llama.cpp serves, and it reads GGUF files, which this model's is not"
+                return Miss(what, UNSUPPORTED)
+            if setup.engine != "llama.cpp":
+                return Miss(f"{setup.engine} serves from GPUs, and this has none", UNSUPPORTED)
+        found = memory.impossible(self.architecture, setup)
+        return Miss(found, UNSUPPORTED) if found else None
+
+
+def _cpu(offer: Offer) -> Gpu | Cpu:
+    """The offer's CPU, with the memory that the system leaves to the model."""
+    cpu = offers.device(offer.model_copy(update={"gpu": None}) if offer.gpu else offer)
+    left = offer.memory - SYSTEM_MEMORY
+    return cpu.model_copy(update={"memory": left}) if left > 0 else cpu
+
+
+@lru_cache(maxsize=256)
+def _measured_of(*_of: object) -> dict[Key, Measured]:
+    """What is known already of models of the same shape, such as one and its instruction-tuned sister."""
+    return {}
+
+
+def memory_miss(setup: Setup, fit: Fit) -> Miss:
+    """Whether it is the weights or the requests that find no room. Ranges count at their worse end."""
+    beside = fit.weights + fit.activations + fit.libraries + fit.graphs
+    if beside.high >= fit.usable.low:
+        rest = beside.high - fit.weights.high
+        what = f"weights {gib(fit.weights.high)} + {gib(rest)} to run > {gib(fit.usable.low)} usable"
+        return Miss(what + ("" if setup.gpus < 2 else " a GPU"), MEMORY, beside.high / max(fit.usable.low, 1))
+    wanted, have = setup.max_model_len or 0, max(fit.max_context.low, 1)
+    return Miss(f"context {wanted} > {have:.0f} tokens that fit beside the weights", MEMORY, wanted / have)
+
+
+def targets(point: Point, workload: FullWorkload) -> tuple[tuple[str, float, float], ...]:
+    """What is held against each latency target, and the target: seconds, infinite where there is none."""
+    return (
+        ("first token", point.first_token_p95.mid, workload.first_token),
+        ("time per token", point.per_token.mid, workload.per_token),
+        ("end to end", point.end_to_end_p95.mid, workload.end_to_end or math.inf),
+    )
+
+
+def target_miss(one: Point, workload: FullWorkload) -> Miss:
+    """The first latency target that a request alone misses."""
+    held = targets(one, workload)
+    name, have, most = next((item for item in held if item[1] > item[2]), held[0])
+    return Miss(f"{name} {seconds(have)} > {seconds(most)}", TARGET, have / most)
+
+
+def alone(architecture: Architecture, setup: Setup, workload: FullWorkload) -> Point:
+    """One request with the replica to itself."""
+    return Serving(architecture, setup, workload).point(1)
