@@ -59,7 +59,7 @@ def find(name: str) -> Architecture:
     that name. Raises `SizingError` with the nearest names.
     """
     key = _key(name)
-    found = _by_key().get(key, ()) or _by_bare_key().get(key, ())
+    found = _by_own_key().get(key, ()) or _by_key().get(key, ()) or _by_bare_key().get(key, ())
     if len(found) == 1:
         return _architecture(found[0])
     if found:
@@ -96,6 +96,12 @@ def _folder() -> resources.abc.Traversable:
 
 def _key(name: str) -> str:
     return re.sub(r"[\s_-]+", "", name[:LONGEST_NAME].casefold())
+
+
+@cache
+def _by_own_key() -> dict[str, tuple[str, ...]]:
+    """Without the aliases, so that no file but the model's own has to be read."""
+    return _grouped([(_key(name), name) for name in names()])
 
 
 @cache
