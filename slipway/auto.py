@@ -41,22 +41,8 @@ def settled(settings: Settings) -> tuple[Settings, Advice | None]:
     """
     if settings.gpu is None:
         return settings, None
-    # Advice takes time to import, and most plans need none.
-    from slipway.advice import advise  # noqa: PLC0415
-
-    model = resolve_model(settings)
-    names = tuple(name for name in settings.gpu if name != AUTO)
     try:
-        found = advise(
-            architecture_of(settings, model),
-            _workload(settings),
-            offers_of(settings),
-            engine=_engine(settings, model),
-            engine_version=settings.engine.version,
-            gpus=names or None,
-            fixed=_fixed(settings, model),
-            shown=1,
-        )
+        found = advised(settings, shown=1)
     except SizingError as error:
         raise PlanError(error.what, where=f"slipway:gpu ({error.where})", fix=error.fix) from None
     if found.chosen is None:
@@ -68,6 +54,28 @@ def settled(settings: Settings) -> tuple[Settings, Advice | None]:
         problems = tuple(Problem(dotted(item.loc), item.what, item.fix) for item in wrong)
         raise SettingsError(f"chosen for slipway:gpu ({found.summary[0]})", problems)
     return done, found
+
+
+def advised(settings: Settings, *, shown: int) -> Advice:
+    """What advice says of a stack file, whether it asks for it or not; with reasons for the first `shown` options.
+
+    Raises PlanError when the model's architecture is not known, and SizingError for a workload that cannot be.
+    """
+    # Advice takes time to import, and most plans need none.
+    from slipway.advice import advise  # noqa: PLC0415
+
+    model = resolve_model(settings)
+    names = tuple(name for name in settings.gpu or () if name != AUTO)
+    return advise(
+        architecture_of(settings, model),
+        _workload(settings),
+        offers_of(settings),
+        engine=_engine(settings, model),
+        engine_version=settings.engine.version,
+        gpus=names or None,
+        fixed=_fixed(settings, model),
+        shown=shown,
+    )
 
 
 def architecture_of(settings: Settings, model: ResolvedModel) -> Architecture:

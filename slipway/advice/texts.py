@@ -8,12 +8,12 @@ import math
 def seconds(value: float) -> str:
     """Two or three digits, and the unit that needs fewest.
 
-    >>> seconds(0.0123), seconds(2), seconds(50.3), seconds(7300), seconds(float("inf"))
-    ('12 ms', '2 s', '50 s', '122 min', 'no limit')
+    >>> seconds(0.0123), seconds(0.0996), seconds(2), seconds(50.3), seconds(7300), seconds(float("inf"))
+    ('12 ms', '0.1 s', '2 s', '50 s', '122 min', 'no limit')
     """
     if math.isinf(value):
         return "no limit"
-    if value < 0.1:
+    if value < 0.0995:
         return f"{value * 1000:.2g} ms"
     if value < 10:
         return f"{value:.2g} s"
