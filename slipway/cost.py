@@ -66,7 +66,7 @@ def costs(
     True
     """
     price, disks = euro(offer.price, offer.currency), _disks(offer, stored) * hosts
-    per_month = price * hosts * HOURS_PER_MONTH + disks
+    per_month = monthly(offer, hosts, stored)
     mean = workload.mean
     tokens = mean * 3600 * HOURS_PER_MONTH * workload.output_mean / 1e6
     capacity = max(hosts * (host_rate or 0.0), workload.peak)
@@ -93,6 +93,11 @@ def costs(
     if found.off_peak_per_month is not None:
         why.append(f"spread evenly, {spread} of {hosts} hosts carry it: €{found.off_peak_per_month:,.2f} a month")
     return replace(found, why=tuple(why))
+
+
+def monthly(offer: Offer, hosts: int, stored: float = 0.0) -> float:
+    """Euro a month for `hosts` that are always on, with `stored` bytes on each one's disk."""
+    return (euro(offer.price, offer.currency) * HOURS_PER_MONTH + _disks(offer, stored)) * hosts
 
 
 def _spot(offer: Offer) -> float:

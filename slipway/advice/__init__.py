@@ -51,7 +51,7 @@ def advise(
         return advise_tuning(architecture, full, allowed)
     search = Search(architecture, full, engine, engine_version, fixed or Fixed())
     found, missed = ranked(search, allowed)
-    options = tuple(option(search, item, shown=index < shown) for index, item in enumerate(found))
+    options = tuple(option(search, item.candidate, shown=index < shown) for index, item in enumerate(found))
     verdict = device(architecture, full, *_sides(search, allowed, found, missed))
     chosen = several(architecture, full, found[0].candidate) if found else None
     return Advice(
@@ -102,7 +102,7 @@ def _sides(
     else:
         nearest = [(offer, miss) for offer, miss in missed if offer.gpu is not None and search.fixed.gpus != 0]
         if nearest:
-            offer, _ = min(nearest, key=lambda item: (item[1].stage, item[1].times))
+            offer, _ = min(nearest, key=lambda item: item[1].near)
             gpu = _side(search, offer, None)
     return cpu, gpu
 

@@ -58,7 +58,7 @@ def _verdict(criteria: tuple[Criterion, ...], cpu: Side | None, gpu: Side | None
     on_cpu, on_gpu = _cheapest(cpu), _cheapest(gpu)
     if on_cpu and on_gpu:
         both = f"{_priced(on_cpu)} {{}} {_priced(on_gpu)}; both meet every target"
-        if on_cpu.costs.per_month <= on_gpu.costs.per_month:
+        if on_cpu.monthly <= on_gpu.monthly:
             return "cpu", both.format("≤")
         return "gpu", both.format(">")
     if on_cpu:
@@ -74,7 +74,7 @@ def _verdict(criteria: tuple[Criterion, ...], cpu: Side | None, gpu: Side | None
 
 def _priced(found: Ranked) -> str:
     hosts, offer = found.candidate.hosts, found.candidate.offer
-    return f"{count(hosts, 'host')} {offer.instance} at {euro(found.costs.per_month)} a month"
+    return f"{count(hosts, 'host')} {offer.instance} at {euro(found.monthly)} a month"
 
 
 def _missed(side: Side) -> str:
@@ -108,7 +108,7 @@ def _concurrency(workload: FullWorkload, cpu: Side | None, gpu: Side | None) -> 
     if on_cpu is None or on_gpu is None:
         why = "one CPU host does not carry the load"
         return Criterion("concurrency", "gpu", on_cpu is None and gpu is not None, figure.format(">"), why)
-    dearer = on_cpu.costs.per_month > on_gpu.costs.per_month
+    dearer = on_cpu.monthly > on_gpu.monthly
     why = f"{_priced(on_cpu)} {'>' if dearer else '≤'} {_priced(on_gpu)}"
     return Criterion("concurrency", "gpu" if dearer else "cpu", dearer, figure.format(">"), why)
 
@@ -141,12 +141,8 @@ def _steadiness(workload: FullWorkload, cpu: Side | None, gpu: Side | None) -> C
     idle = workload.idle_share
     busy = workload.mean / workload.peak if workload.peak else 0.0
     if idle > LONG_IDLE:
-        paid = (
-            f"a GPU would stand idle for {euro(idle * on_gpu.costs.per_month)} a month"
-            if on_gpu
-            else "a GPU would idle"
-        )
-        against = f", a CPU for {euro(idle * on_cpu.costs.per_month)}" if on_cpu else "; scale to zero, or burst"
+        paid = f"a GPU would stand idle for {euro(idle * on_gpu.monthly)} a month" if on_gpu else "a GPU would idle"
+        against = f", a CPU for {euro(idle * on_cpu.monthly)}" if on_cpu else "; scale to zero, or burst"
         return Criterion(
             "steadiness", "cpu", False, f"idle {share(idle)} > {share(LONG_IDLE)} of the hours", paid + against
         )

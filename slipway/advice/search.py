@@ -6,9 +6,9 @@ Many offers hold the same GPUs, so a setup is measured once, whatever the number
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from slipway import memory, offers, speed
 from slipway.advice.texts import count, gib, seconds
@@ -37,11 +37,24 @@ Key = tuple[str, str | None, int, int, int]
 
 @dataclass(frozen=True)
 class Miss:
-    """The first thing that a setup misses: both sides, how far it came, and how many times over it is."""
+    """The first thing that a setup misses, and how far it came. Most are never read, so the sentence is made late."""
 
-    what: str
     stage: int
-    times: float = math.inf
+    say: Callable[[], tuple[str, float]]
+    """both sides, and how many times over the limit it is"""
+
+    @cached_property
+    def said(self) -> tuple[str, float]:
+        return self.say()
+
+    @property
+    def what(self) -> str:
+        return self.said[0]
+
+    @property
+    def near(self) -> tuple[int, float]:
+        """Less is nearer."""
+        return self.stage, self.said[1]
 
 
 @dataclass(frozen=True)
@@ -83,14 +96,14 @@ class Search:
 
     def __post_init__(self) -> None:
         shape = replace(self.architecture, name="", source="", notes=())
-        self._measured = _measured_of(shape, self.workload, self.engine, self.engine_version, self.fixed)
+        self._measured = measured_of(shape, self.workload, self.engine, self.engine_version, self.fixed)
 
     def on(self, offer: Offer) -> Candidate | Miss:
         """The smallest way in which this offer meets every target, or what its largest setup misses first."""
         on_cpu = offer.gpu is None or self.fixed.gpus == 0
         have = 0 if on_cpu else offer.gpus if self.fixed.gpus is None else self.fixed.gpus
         if have > offer.gpus or (self.fixed.gpus and on_cpu):
-            return Miss(f"{count(offer.gpus, 'GPU')} < the {self.fixed.gpus} that are asked for", UNSUPPORTED)
+            return _never(f"{count(offer.gpus, 'GPU')} < the {self.fixed.gpus} that are asked for")
         best: Candidate | None = None
         miss: Miss | None = None
         single: Miss | None = None
@@ -104,7 +117,12 @@ class Search:
                 best = found
             if best is not None and best.hosts == 1:
                 break
-        return best or miss or Miss(f"no number of its {have} GPUs divides the model's attention heads", UNSUPPORTED)
+        return best or miss or _never(f"no number of its {have} GPUs divides the model's attention heads")
+
+    def capacity(self, measured: Measured) -> Capacity:
+        """What a replica that misses nothing carries."""
+        assert measured.fit is not None  # noqa: S101 - it misses nothing
+        return speed.capacity(self.architecture, measured.setup, measured.fit, self.workload)
 
     def largest(self, offer: Offer) -> Measured:
         """The offer's largest setup: as many GPUs as one replica may have, or its CPU."""
@@ -136,13 +154,12 @@ class Search:
         assert replicas is not None  # noqa: S101 - a setup without a miss carries something
         per_host = self.fixed.replicas or fitting
         if per_host > fitting:
-            return Miss(
-                f"{count(per_host, 'replica')} a host > {fitting} that its GPUs hold", HOSTS, per_host / fitting
-            )
+            held = f"{count(per_host, 'replica')} a host > {fitting} that its GPUs hold"
+            return Miss(HOSTS, lambda: (held, per_host / fitting))
         hosts = math.ceil(replicas.count / per_host)
         limit = self.fixed.hosts
         if limit is not None and hosts > limit:
-            return Miss(f"{count(hosts, 'host')} needed > {limit}", HOSTS, hosts / limit)
+            return Miss(HOSTS, lambda: (f"{count(hosts, 'host')} needed > {limit}", hosts / limit))
         return Candidate(offer, measured, per_host, hosts, single)
 
     def _measure(self, offer: Offer, size: int, on_cpu: bool) -> Measured:
@@ -179,16 +196,17 @@ class Search:
             return Measured(setup, miss=miss)
         serving = Serving(architecture, setup, workload)
         if serving.misses(1):
-            return Measured(setup, miss=target_miss(serving.point(1), workload))
+            return Measured(setup, miss=Miss(TARGET, lambda: target_missed(serving.point(1), workload)))
         seated, fit = self._seated(setup)
         if not fit.fits:
-            return Measured(seated, fit, miss=memory_miss(seated, fit))
+            return Measured(seated, fit, miss=Miss(MEMORY, lambda: memory_missed(seated, fit)))
         if seated != setup:
             setup, serving = seated, Serving(architecture, seated, workload)
         batch, limited_by = serving.best(*serving.most(fit))
         if batch == 0:
-            what = f"a request of {workload.prompt_p95 + workload.output_p95} tokens finds no room beside the weights"
-            return Measured(setup, fit, limited_by=limited_by, miss=Miss(what, MEMORY))
+            length = workload.prompt_p95 + workload.output_p95
+            what = f"a request of {length} tokens finds no room beside the weights"
+            return Measured(setup, fit, limited_by=limited_by, miss=Miss(MEMORY, lambda: (what, 1.0)))
         best = serving.point(batch)
         # The knee costs as much again, and the number of replicas does not follow from it.
         replicas = speed.replicas(Capacity(best, best, limited_by), workload)
@@ -211,21 +229,22 @@ class Search:
         each = self.architecture.weight_bytes / size
         if each <= have:
             return None
-        return Miss(f"weights {gib(each)} > {gib(have)}{' a GPU' if size > 1 else ''}", MEMORY, each / have)
+        what = f"weights {gib(each)} > {gib(have)}{' a GPU' if size > 1 else ''}"
+        return Miss(MEMORY, lambda: (what, each / have))
 
     def _refused(self, setup: Setup) -> Miss | None:
         """What no size of memory would mend."""
         context, most = setup.max_model_len or 0, self.architecture.context
         if context > most:
-            return Miss(f"context {context} > {most} tokens that the model was made for", UNSUPPORTED)
+            return _never(f"context {context} > {most} tokens that the model was made for")
         if not isinstance(setup.device, Gpu):
             if not self.fixed.cpu_engine:
                 what = "on a CPU llama.cpp serves, and it reads GGUF files, which this model's is not"
-                return Miss(what, UNSUPPORTED)
+                return _never(what)
             if setup.engine != "llama.cpp":
-                return Miss(f"{setup.engine} serves from GPUs, and this has none", UNSUPPORTED)
+                return _never(f"{setup.engine} serves from GPUs, and this has none")
         found = memory.impossible(self.architecture, setup)
-        return Miss(found, UNSUPPORTED) if found else None
+        return _never(found) if found else None
 
 
 def _cpu(offer: Offer) -> Gpu | Cpu:
@@ -236,20 +255,25 @@ def _cpu(offer: Offer) -> Gpu | Cpu:
 
 
 @lru_cache(maxsize=256)
-def _measured_of(*_of: object) -> dict[Key, Measured]:
+def measured_of(*_of: object) -> dict[Key, Measured]:
     """What is known already of models of the same shape, such as one and its instruction-tuned sister."""
     return {}
 
 
-def memory_miss(setup: Setup, fit: Fit) -> Miss:
+def _never(what: str) -> Miss:
+    """What no size and no time would mend."""
+    return Miss(UNSUPPORTED, lambda: (what, math.inf))
+
+
+def memory_missed(setup: Setup, fit: Fit) -> tuple[str, float]:
     """Whether it is the weights or the requests that find no room. Ranges count at their worse end."""
     beside = fit.weights + fit.activations + fit.libraries + fit.graphs
     if beside.high >= fit.usable.low:
         rest = beside.high - fit.weights.high
         what = f"weights {gib(fit.weights.high)} + {gib(rest)} to run > {gib(fit.usable.low)} usable"
-        return Miss(what + ("" if setup.gpus < 2 else " a GPU"), MEMORY, beside.high / max(fit.usable.low, 1))
+        return what + ("" if setup.gpus < 2 else " a GPU"), beside.high / max(fit.usable.low, 1)
     wanted, have = setup.max_model_len or 0, max(fit.max_context.low, 1)
-    return Miss(f"context {wanted} > {have:.0f} tokens that fit beside the weights", MEMORY, wanted / have)
+    return f"context {wanted} > {have:.0f} tokens that fit beside the weights", wanted / have
 
 
 def targets(point: Point, workload: FullWorkload) -> tuple[tuple[str, float, float], ...]:
@@ -261,11 +285,11 @@ def targets(point: Point, workload: FullWorkload) -> tuple[tuple[str, float, flo
     )
 
 
-def target_miss(one: Point, workload: FullWorkload) -> Miss:
+def target_missed(one: Point, workload: FullWorkload) -> tuple[str, float]:
     """The first latency target that a request alone misses."""
     held = targets(one, workload)
     name, have, most = next((item for item in held if item[1] > item[2]), held[0])
-    return Miss(f"{name} {seconds(have)} > {seconds(most)}", TARGET, have / most)
+    return f"{name} {seconds(have)} > {seconds(most)}", have / most
 
 
 def alone(architecture: Architecture, setup: Setup, workload: FullWorkload) -> Point:

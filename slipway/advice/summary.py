@@ -43,7 +43,7 @@ def summary(
 
 def nothing(model: str, missed: Sequence[tuple[Offer, Miss]]) -> tuple[str, str, str]:
     """Of no option: the nearest miss, and what would have to give."""
-    offer, miss = min(missed, key=lambda item: (item[1].stage, item[1].times))
+    offer, miss = min(missed, key=lambda item: item[1].near)
     first = f"{model}: none of {count(len(missed), 'offer')} meets every target"
     second = f"nearest is {offer.provider} {offer.instance}: {miss.what}"
     return first, second, RELAX.get(miss.stage, "Name another model, other GPUs or other providers")

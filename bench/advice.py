@@ -1,0 +1,75 @@
+"""How long advice takes: every offer for every model of the catalogue, and one whole answer. No network, no peer."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+
+from bench.report import Report, say
+from bench.running import run_main
+from slipway.advice import advise
+from slipway.advice.ranking import ranked
+from slipway.advice.search import Search, measured_of
+from slipway.architectures import Architecture, catalogue
+from slipway.errors import SizingError
+from slipway.offers import offers
+from slipway.workload import Workload, assume
+
+ONE = "Qwen/Qwen3-8B"
+ASKED = Workload(requests_per_second=2)
+
+RANKED, ADVISED = "rank every offer for every model", f"one whole advice ({ONE})"
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds. What earlier rounds measured is forgotten first."""
+    measured_of.cache_clear()
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def known_models() -> tuple[list[Architecture], list[str]]:
+    """The models of the catalogue, and the names of those whose architecture is refused."""
+    models, refused = [], []
+    for name in catalogue.names():
+        try:
+            models.append(catalogue.find(name))
+        except SizingError:
+            refused.append(name)
+    return models, refused
+
+
+def run(rounds: int) -> Report:
+    """Rank everything `rounds` times, and take one advice as often."""
+    models, refused = known_models()
+    listed, full = offers(), assume(ASKED)
+    one = catalogue.find(ONE)
+    advise(one, ASKED, listed)
+    seconds: dict[str, list[float]] = {RANKED: [], ADVISED: []}
+    for number in range(1, rounds + 1):
+        seconds[RANKED].append(timed(lambda: [ranked(Search(model, full), listed) for model in models]))
+        seconds[ADVISED].append(timed(lambda: advise(one, ASKED, listed)))
+        say(f"round {number}: {seconds[RANKED][-1]:.2f} s, {seconds[ADVISED][-1] * 1000:.0f} ms")
+    return Report(
+        name="advice",
+        what=f"{len(models)} models of the catalogue × {len(listed)} offers, one workload",
+        seconds=seconds,
+        ratios={},
+        facts={"models": len(models), "offers": len(listed), "pairs": len(models) * len(listed), "refused": refused},
+    )
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.advice", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="how often each is done (default: 5)")
+    return parser.parse_args(argv)
+
+
+def main() -> None:
+    run(parse().rounds).show()
+
+
+if __name__ == "__main__":
+    run_main(main)
