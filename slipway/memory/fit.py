@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import floor
+from math import floor, sqrt
 from typing import Literal
 
 from slipway.architectures.types import Architecture
@@ -13,7 +13,7 @@ from slipway.memory.kv import Cut, Layout, layout
 from slipway.memory.overheads import CONTEXT, activations, counted, graphs, libraries
 from slipway.memory.settings import Resolved, resolved
 from slipway.memory.types import Fit, Setup
-from slipway.memory.weights import LOADED, rank_bytes
+from slipway.memory.weights import LOADED, padded_bytes, rank_bytes
 
 TOTAL = Range(1.0, 1.0008, 1.005)
 """of a card's total against the least that was seen of its kind: drivers and cards differ by half a percent"""
@@ -41,6 +41,8 @@ def fit(architecture: Architecture, setup: Setup) -> Fit:
     plan = resolved(architecture, setup)
     shares = layout_of(architecture, setup, plan)
     held = rank_bytes(architecture, plan.tensor_parallel, plan.pipeline_parallel, setup.speculative_tokens > 0)
+    if setup.engine == "vllm" and isinstance(setup.device, Gpu):
+        held += padded_bytes(architecture, plan.tensor_parallel, plan.pipeline_parallel, setup.device.generation)
     weights = _scaled(LOADED, held)
     peak = activations(architecture, plan, setup.engine)
     gone = libraries(setup.device, plan, setup.engine)
@@ -50,7 +52,7 @@ def fit(architecture: Architecture, setup: Setup) -> Fit:
     usable = _scaled(TOTAL, share) if isinstance(setup.device, Gpu) else Range.exact(share)
     # SGLang's share is for weights and KV cache; activations and graphs live in what the share leaves.
     inside = ZERO if setup.engine == "sglang" else peak
-    left = usable - weights - inside - gone - taken
+    left = _remainder(usable, (weights, inside, gone, taken))
     guesses = (
         _blocks(shares, plan, left.low, worst=True),
         _blocks(shares, plan, left.mid, worst=False),
@@ -150,6 +152,15 @@ def _verdict(left: Range, guesses: Guesses, needed: tuple[int, int], *, beside: 
     if left.mid >= 0 and likely.count >= max(likely.request * requests, least):
         return "tight"
     return "no"
+
+
+def _remainder(whole: Range, taken: tuple[Range, ...]) -> Range:
+    """What is left of the whole. Its parts are wrong independently of one another, so their errors add up as squares:
+    all of them at their worst at once has been seen in no log."""
+    mid = whole.mid - sum(part.mid for part in taken)
+    less = sum((part.high - part.mid) ** 2 for part in taken) + (whole.mid - whole.low) ** 2
+    more = sum((part.mid - part.low) ** 2 for part in taken) + (whole.high - whole.mid) ** 2
+    return Range(mid - sqrt(less), mid, mid + sqrt(more))
 
 
 def _scaled(shape: Range, size: float) -> Range:
