@@ -24,6 +24,8 @@ LARGE_ENCODER = Range(0.2, 0.9, 1.6)
 
 ONE_RANK = Range(0.02, 0.12, 0.35)
 """GiB that are gone without being a tensor: 0.02 to 0.35 in logs with their own line for it"""
+ONE_RANK_BEFORE = Range(0.02, 0.2, 1.8)
+"""GiB, before 0.8: 0.05, 0.09, 0.26, 0.35 (RTX 3090) and 1.79 (vllm#10511)"""
 ONE_RANK_LATER = Range(0.05, 0.25, 0.6)
 """GiB, since 0.25: 0.26 for Llama-3.1-8B (0.30.0)"""
 NCCL = {2: Range(0.1, 0.4, 1.0), 4: Range(0.1, 0.55, 1.6), 8: Range(0.2, 0.85, 2.2)}
@@ -38,6 +40,8 @@ PER_GRAPH = 8.5 * MIB
 """0.63 GiB for 86 graphs and 0.37 for 54 of a 7B (0.24.0, 0.22.0); 0.9 for 102 of a 70B on 4 GPUs"""
 GRAPHS_OF_STATES = 0.25 * GIB
 """more where layers are recurrent: 0.36 to 0.61 GiB for 2 to 9 graphs"""
+LATENT_GRAPHS = 2.4
+"""times as much where attention is latent: 2.25 GiB for 102 graphs of DeepSeek-V3.2, 2.51 of sarvam-105b (0.18.0)"""
 SPREAD = Range(0.5, 1.0, 1.8)
 
 UNEXPLAINED = 0.6
@@ -96,14 +100,18 @@ def libraries(device: Gpu | Cpu, plan: Resolved, engine: Engine) -> Range:
         return Range(0.05 * GIB, 0.1 * GIB, 0.3 * GIB)
     if engine == "llama.cpp":
         return CONTEXT
-    return _libraries(
-        plan.behaviour.version, engine == "vllm", plan.tensor_parallel * plan.pipeline_parallel, device.link
-    )
+    ranks = plan.tensor_parallel * plan.pipeline_parallel
+    found = _libraries(plan.behaviour.version, engine == "vllm", ranks, device.link)
+    # SGLang's share is one of what is free once CUDA runs (model_runner.py, total_gpu_memory), vLLM's one of the total.
+    return found + CONTEXT if engine == "sglang" else found
 
 
 @lru_cache(maxsize=4096)
 def _libraries(version: tuple[int, int, int], vllm: bool, ranks: int, link: str) -> Range:
-    alone = (ONE_RANK if vllm and version < (0, 25, 0) else ONE_RANK_LATER).scaled(GIB)
+    one = ONE_RANK_LATER
+    if vllm and version < (0, 25, 0):
+        one = ONE_RANK if version >= (0, 8, 0) else ONE_RANK_BEFORE
+    alone = one.scaled(GIB)
     if ranks == 1:
         return alone
     table = NCCL_FUSED if vllm and version >= (0, 17, 0) and link == "nvlink" else NCCL
@@ -115,14 +123,15 @@ def graphs(architecture: Architecture, plan: Resolved, device: Gpu | Cpu) -> Ran
     if not isinstance(device, Gpu):
         return Range(0, 0, 0)
     blackwell = device.compute_capability.startswith("10.") and plan.behaviour.version >= (0, 28, 0)
-    return _graphs(plan.sequences, 1024 if blackwell else 512, any(g.state == "recurrent" for g in architecture.groups))
+    kinds = {group.state for group in architecture.groups}
+    return _graphs(plan.sequences, 1024 if blackwell else 512, "recurrent" in kinds, "latent" in kinds)
 
 
 @lru_cache(maxsize=4096)
-def _graphs(sequences: int, most: int, states: bool) -> Range:
+def _graphs(sequences: int, most: int, states: bool, latent: bool) -> Range:
     top = min(2 * sequences, most)
     captured = captures(top) + captures(min(top, sequences))
-    size = captured * PER_GRAPH + (GRAPHS_OF_STATES if states else 0)
+    size = captured * PER_GRAPH * (LATENT_GRAPHS if latent else 1) + (GRAPHS_OF_STATES if states else 0)
     return Range(size * SPREAD.low, size * SPREAD.mid, size * SPREAD.high)
 
 
