@@ -172,10 +172,19 @@ class Fields:
             raise self.missing(key)
         return found
 
-    def over(self, outer: Fields) -> Fields:
-        """This object, with what it lacks taken from the one around it."""
-        own = {key: value for key, value in self.values.items() if value is not None}
-        merged = Fields({**outer.values, **own}, self.where, self.path)
+    def with_outer(self, outer: Fields, key: str) -> Fields:
+        """This object, with one field taken from the object around it."""
+        merged = Fields({**self.values, key: outer.values[key]}, self.where, self.path)
+        merged.notes = self.notes
+        return merged
+
+    def with_defaults(self, **defaults: object) -> Fields:
+        """This object, with what its class assumes where nothing is written; each is noted."""
+        lacking = {key: value for key, value in defaults.items() if key not in self}
+        self.notes += [
+            f"{self.path}{key} is not written; {value} is the default of its class" for key, value in lacking.items()
+        ]
+        merged = Fields({**self.values, **lacking}, self.where, self.path)
         merged.notes = self.notes
         return merged
 

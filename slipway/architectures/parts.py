@@ -46,6 +46,8 @@ class Layer:
 
     weights: tuple[Weight, ...]
     group: LayerGroup
+    parallel: LayerGroup | None = None
+    """a second state that the same layer keeps (attention beside Mamba in Falcon-H1); it counts as one more layer"""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,11 @@ def ends(hidden: int, vocab: int, *, tied: bool, head: bool = True, bias: bool =
 
 def groups_of(layers: Iterable[Layer]) -> tuple[LayerGroup, ...]:
     """The layers' groups, equal ones as one with a count."""
-    counts = Counter(layer.group for layer in layers)
+    counts: Counter[LayerGroup] = Counter()
+    for layer in layers:
+        counts[layer.group] += 1
+        if layer.parallel is not None:
+            counts[layer.parallel] += 1
     return tuple(replace(group, count=count) for group, count in counts.items())
 
 

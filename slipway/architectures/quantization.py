@@ -203,6 +203,7 @@ ALGORITHMS: dict[str, Callable[[int], Format]] = {
     "FP8_PER_CHANNEL_PER_TOKEN": lambda _: Format("fp8", 8, PER_CHANNEL, 32),
     "FP8_PB_WO": lambda _: Format("fp8", 8, block=(128, 128), scale_bits=32),
     "NVFP4": lambda group: Format("nvfp4", 4, group or 16, 8),
+    "W4A16_NVFP4": lambda group: Format("nvfp4", 4, group or 16, 8),
     "NVFP4_AWQ": lambda group: Format("nvfp4", 4, group or 16, 8),
     "W4A16_AWQ": lambda group: Format("awq", 4, group or 128, 16),
     "W4A8_AWQ": lambda group: Format("awq", 4, group or 128, 16),

@@ -8,7 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from slipway.architectures.families import dense, sparse
+from slipway.architectures.families import (
+    dense,
+    encoders,
+    gemma,
+    hybrid,
+    latent,
+    mamba,
+    meta,
+    multimodal,
+    nas,
+    phi4,
+    sparse,
+)
 from slipway.architectures.families.decoder import End
 from slipway.architectures.fields import Fields
 from slipway.architectures.parts import Draft
@@ -28,36 +40,99 @@ class Family:
     read: Read
 
 
+DENSE = {
+    "Llama": "llama",
+    "Mistral": "mistral",
+    "Ministral": "ministral",
+    "Ministral3": "ministral3",
+    "Qwen2": "qwen2",
+    "Qwen3": "qwen3",
+    "Phi3": "phi3",
+    "Gemma": "gemma",
+    "Gemma2": "gemma2",
+    "Olmo2": "olmo2",
+    "Olmo3": "olmo3",
+    "Granite": "granite",
+    "Cohere": "cohere",
+    "Cohere2": "cohere2",
+    "SmolLM3": "smollm3",
+    "Glm4": "glm4",
+    "Exaone4": "exaone4",
+    "SeedOss": "seed_oss",
+    "Ernie4_5": "ernie4_5",
+    "Starcoder2": "starcoder2",
+    "InternLM2": "internlm2",
+    "InternLM3": "internlm3",
+}
+SPARSE = {
+    "Mixtral": "mixtral",
+    "Qwen2Moe": "qwen2_moe",
+    "Qwen3Moe": "qwen3_moe",
+    "Olmoe": "olmoe",
+    "PhiMoE": "phimoe",
+    "GraniteMoe": "granitemoe",
+    "GraniteMoeShared": "granitemoeshared",
+    "GptOss": "gpt_oss",
+    "Glm4Moe": "glm4_moe",
+    "MiniMaxM2": "minimax_m2",
+    "Ernie4_5_Moe": "ernie4_5_moe",
+}
+LATENT = {
+    "DeepseekV2": "deepseek_v2",
+    "DeepseekV3": "deepseek_v3",
+    "DeepseekV32": "deepseek_v32",
+    "Glm4MoeLite": "glm4_moe_lite",
+    "GlmMoeDsa": "glm_moe_dsa",
+}
+MULTIMODAL = {
+    "Gemma3": "gemma3",
+    "Gemma3n": "gemma3n",
+    "Gemma4": "gemma4",
+    "Llama4": "llama4",
+    "Mllama": "mllama",
+    "Qwen2VL": "qwen2_vl",
+    "Qwen2_5_VL": "qwen2_5_vl",
+    "Qwen3VL": "qwen3_vl",
+    "Qwen3VLMoe": "qwen3_vl_moe",
+    "Qwen3_5": "qwen3_5",
+    "Qwen3_5Moe": "qwen3_5_moe",
+    "Mistral3": "mistral3",
+    "KimiK25": "kimi_k25",
+}
+"""where a text_config or a vision_config is written; without either the same stem names the language model alone"""
+
 FAMILIES = (
-    Family("Llama", "llama", dense.dense),
-    Family("Mistral", "mistral", dense.dense),
-    Family("Ministral", "ministral", dense.dense),
-    Family("Qwen2", "qwen2", dense.dense),
-    Family("Qwen3", "qwen3", dense.dense),
-    Family("Phi3", "phi3", dense.dense),
-    Family("Gemma", "gemma", dense.dense),
-    Family("Gemma2", "gemma2", dense.dense),
-    Family("Olmo2", "olmo2", dense.dense),
-    Family("Olmo3", "olmo3", dense.dense),
-    Family("Granite", "granite", dense.dense),
-    Family("Cohere", "cohere", dense.dense),
-    Family("Cohere2", "cohere2", dense.dense),
-    Family("SmolLM3", "smollm3", dense.dense),
-    Family("Glm4", "glm4", dense.dense),
-    Family("Exaone4", "exaone4", dense.dense),
-    Family("SeedOss", "seed_oss", dense.dense),
-    Family("Ernie4_5", "ernie4_5", dense.dense),
-    Family("Starcoder2", "starcoder2", dense.dense),
-    Family("Mixtral", "mixtral", sparse.sparse),
-    Family("Qwen2Moe", "qwen2_moe", sparse.sparse),
-    Family("Qwen3Moe", "qwen3_moe", sparse.sparse),
-    Family("Olmoe", "olmoe", sparse.sparse),
-    Family("PhiMoE", "phimoe", sparse.sparse),
-    Family("GraniteMoe", "granitemoe", sparse.sparse),
-    Family("GptOss", "gpt_oss", sparse.sparse),
-    Family("Glm4Moe", "glm4_moe", sparse.sparse),
-    Family("MiniMaxM2", "minimax_m2", sparse.sparse),
-    Family("Ernie4_5_Moe", "ernie4_5_moe", sparse.sparse),
+    *(Family(stem, model_type, dense.dense) for stem, model_type in DENSE.items()),
+    *(Family(stem, model_type, sparse.sparse) for stem, model_type in SPARSE.items()),
+    *(Family(stem, model_type, latent.latent) for stem, model_type in LATENT.items()),
+    *(Family(stem, model_type, multimodal.multimodal) for stem, model_type in MULTIMODAL.items()),
+    Family("DeepseekV3", "kimi_k2", latent.latent),
+    Family("Gemma3Text", "gemma3_text", gemma.gemma3),
+    Family("Gemma3nText", "gemma3n_text", gemma.gemma3n),
+    Family("Gemma4Text", "gemma4_text", gemma.gemma4),
+    Family("Llama4Text", "llama4_text", meta.llama4),
+    Family("Qwen3_5Text", "qwen3_5_text", hybrid.qwen_hybrid),
+    Family("Qwen3_5MoeText", "qwen3_5_moe_text", hybrid.qwen_hybrid),
+    Family("Qwen3Next", "qwen3_next", hybrid.qwen_hybrid),
+    Family("Lfm2", "lfm2", hybrid.lfm2),
+    Family("Lfm2Moe", "lfm2_moe", hybrid.lfm2),
+    Family("NemotronH", "nemotron_h", mamba.nemotron_h),
+    Family("GraniteMoeHybrid", "granitemoehybrid", mamba.granite),
+    Family("Bamba", "bamba", mamba.bamba),
+    Family("FalconH1", "falcon_h1", mamba.falcon_h1),
+    Family("Jamba", "jamba", mamba.jamba),
+    Family("Mamba", "mamba", mamba.mamba1),
+    Family("Mamba2", "mamba2", mamba.mamba2),
+    Family("DeciLM", "nemotron_nas", nas.nas),
+    Family("Phi4MM", "phi4mm", phi4.phi4_multimodal),
+    Family("Bert", "bert", encoders.bert),
+    Family("Roberta", "roberta", encoders.bert),
+    Family("XLMRoberta", "xlm_roberta", encoders.bert),
+    Family("NomicBert", "nomic_bert", encoders.nomic),
+    Family("New", "gte", encoders.gte),
+    Family("Gte", "gte", encoders.gte),
+    Family("ModernBert", "modernbert", encoders.modernbert),
+    Family("Whisper", "whisper", encoders.whisper),
 )
 
 SUFFIXES: dict[str, Task] = {
@@ -65,6 +140,7 @@ SUFFIXES: dict[str, Task] = {
     "LMHeadModel": "generate",
     "ForConditionalGeneration": "generate",
     "ForSequenceClassification": "rerank",
+    "ForMaskedLM": "embed",
     "Model": "embed",
 }
 """how a class's name ends, and what such a model is for"""
@@ -83,7 +159,7 @@ def _by_type() -> dict[str, Family]:
 def find_family(config: Fields) -> tuple[Family, str, Task]:
     """(family, its class as written, task). Raises `SizingError` naming the class where it is not known."""
     classes = config.words("architectures", most=100)
-    model_type = config.word("model_type")
+    model_type = config.word("model_type").replace("-", "_")
     if not classes:
         family = _by_type().get(model_type)
         if family is not None:

@@ -22,15 +22,17 @@ class End:
     labels: int = 1
 
 
+ATTENTION = "attention_bias"
+"""the field that says whether attention has biases"""
+
+
 @dataclass(frozen=True)
 class Style:
-    """How a family differs from Llama. None where the configuration says it itself."""
+    """How a family differs from Llama. A bias is there, is not, or is as the field of that name says."""
 
-    qkv_bias: bool | None = False
-    """None: as attention_bias says"""
-    o_bias: bool | None = False
-    mlp_bias: bool | None = False
-    """None: as mlp_bias says"""
+    qkv_bias: bool | str = False
+    o_bias: bool | str = False
+    mlp_bias: bool | str = False
     gated: bool = True
     fused: bool = False
     """one matrix makes queries, keys and values, one gate and up: as Phi-3 names them"""
@@ -86,9 +88,7 @@ def decoder(config: Fields, end: End, style: Style) -> Draft:
     experts = style.experts(config) if style.experts else None
     sparse = tuple(experts is not None and style.sparse(config, index) for index in range(count))
     width = 0 if all(sparse) else config.integer("intermediate_size")
-    qkv_bias = config.flag("attention_bias", False) if style.qkv_bias is None else style.qkv_bias
-    o_bias = config.flag("attention_bias", False) if style.o_bias is None else style.o_bias
-    mlp_bias = config.flag("mlp_bias", False) if style.mlp_bias is None else style.mlp_bias
+    qkv_bias, o_bias, mlp_bias = (_flag(config, bias) for bias in (style.qkv_bias, style.o_bias, style.mlp_bias))
 
     @cache
     def layer(kind: str, has_experts: bool) -> Layer:
@@ -123,6 +123,10 @@ def decoder(config: Fields, end: End, style: Style) -> Draft:
         experts_per_token=experts.per_token if experts is not None else 0,
         extra={"head_dim": heads.dim} | ({"moe_intermediate": experts.width} if experts is not None else {}),
     )
+
+
+def _flag(config: Fields, said: bool | str) -> bool:
+    return said if isinstance(said, bool) else config.flag(said, False)
 
 
 def outside(config: Fields, end: End, hidden: int, vocab: int, style: Style) -> tuple[Weight, ...]:

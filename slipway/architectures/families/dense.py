@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slipway.architectures.families.decoder import End, Style, decoder
+from slipway.architectures.families.decoder import ATTENTION, End, Style, decoder
 from slipway.architectures.fields import Fields
 from slipway.architectures.layers import every, window_everywhere
 from slipway.architectures.parts import Draft
@@ -29,24 +29,27 @@ def _olmo3_kinds(_config: Fields, count: int) -> tuple[State, ...]:
 
 
 STYLES = {
-    "llama": Style(qkv_bias=None, o_bias=None, mlp_bias=None),
+    "llama": Style(qkv_bias=ATTENTION, o_bias=ATTENTION, mlp_bias="mlp_bias"),
     "mistral": Style(kinds=window_everywhere),
+    "ministral3": Style(kinds=window_everywhere),
     "ministral": Style(kinds=window_everywhere),
     "qwen2": Style(qkv_bias=True, kinds=qwen_kinds),
-    "qwen3": Style(qkv_bias=None, o_bias=None, qk_norm="head", kinds=qwen_kinds),
+    "qwen3": Style(qkv_bias=ATTENTION, o_bias=ATTENTION, qk_norm="head", kinds=qwen_kinds),
     "phi3": Style(fused=True, kinds=window_everywhere),
-    "gemma": Style(qkv_bias=None, o_bias=None, tied=True),
-    "gemma2": Style(qkv_bias=None, o_bias=None, tied=True, norms=4, kinds=_gemma2_kinds),
-    "olmo2": Style(qkv_bias=None, o_bias=None, qk_norm="all"),
-    "olmo3": Style(qkv_bias=None, o_bias=None, qk_norm="all", kinds=_olmo3_kinds),
-    "granite": Style(qkv_bias=None, o_bias=None, mlp_bias=None),
-    "cohere": Style(qkv_bias=None, o_bias=None, norms=1, tied=True),
-    "cohere2": Style(qkv_bias=None, o_bias=None, norms=1, tied=True, kinds=_cohere2_kinds),
-    "smollm3": Style(qkv_bias=None, o_bias=None, mlp_bias=None, tied=True),
-    "glm4": Style(qkv_bias=None, norms=4, fused=True),
+    "gemma": Style(qkv_bias=ATTENTION, o_bias=ATTENTION, tied=True),
+    "gemma2": Style(qkv_bias=ATTENTION, o_bias=ATTENTION, tied=True, norms=4, kinds=_gemma2_kinds),
+    "olmo2": Style(qkv_bias=ATTENTION, o_bias=ATTENTION, qk_norm="all"),
+    "olmo3": Style(qkv_bias=ATTENTION, o_bias=ATTENTION, qk_norm="all", kinds=_olmo3_kinds),
+    "granite": Style(qkv_bias=ATTENTION, o_bias=ATTENTION, mlp_bias="mlp_bias"),
+    "cohere": Style(qkv_bias=ATTENTION, o_bias=ATTENTION, norms=1, tied=True),
+    "cohere2": Style(qkv_bias=ATTENTION, o_bias=ATTENTION, norms=1, tied=True, kinds=_cohere2_kinds),
+    "smollm3": Style(qkv_bias=ATTENTION, o_bias=ATTENTION, mlp_bias="mlp_bias", tied=True),
+    "glm4": Style(qkv_bias=ATTENTION, norms=4, fused=True),
     "exaone4": Style(qk_norm="head"),
-    "seed_oss": Style(qkv_bias=None, o_bias=False, mlp_bias=None),
+    "seed_oss": Style(qkv_bias=ATTENTION, o_bias=False, mlp_bias="mlp_bias"),
     "ernie4_5": Style(tied=True),
+    "internlm2": Style(qkv_bias="bias", o_bias="bias"),
+    "internlm3": Style(qkv_bias="qkv_bias", o_bias="bias", mlp_bias="bias"),
     "starcoder2": Style(qkv_bias=True, o_bias=True, mlp_bias=True, gated=False, norm_bias=True, tied=True),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from slipway.architectures.blocks import Experts
-from slipway.architectures.families.decoder import End, Style, decoder
+from slipway.architectures.families.decoder import ATTENTION, End, Style, decoder
 from slipway.architectures.families.dense import qwen_kinds
 from slipway.architectures.fields import Fields
 from slipway.architectures.layers import every, window_everywhere
@@ -84,15 +84,25 @@ STYLES = {
     "mixtral": Style(experts=_mixtral, kinds=window_everywhere, expert_path="block_sparse_moe"),
     "qwen2_moe": Style(qkv_bias=True, experts=_qwen2, sparse=_qwen_sparse, kinds=qwen_kinds),
     "qwen3_moe": Style(
-        qkv_bias=None, o_bias=None, qk_norm="head", experts=_qwen3, sparse=_qwen_sparse, kinds=qwen_kinds
+        qkv_bias=ATTENTION, o_bias=ATTENTION, qk_norm="head", experts=_qwen3, sparse=_qwen_sparse, kinds=qwen_kinds
     ),
-    "olmoe": Style(qkv_bias=None, o_bias=None, qk_norm="all", experts=_olmoe),
+    "olmoe": Style(qkv_bias=ATTENTION, o_bias=ATTENTION, qk_norm="all", experts=_olmoe),
     "phimoe": Style(
-        qkv_bias=None, o_bias=None, norm_bias=True, head_bias=True, experts=_mixtral, expert_path="block_sparse_moe"
+        qkv_bias=ATTENTION,
+        o_bias=ATTENTION,
+        norm_bias=True,
+        head_bias=True,
+        experts=_mixtral,
+        expert_path="block_sparse_moe",
     ),
-    "granitemoe": Style(qkv_bias=None, o_bias=None, tied=True, experts=_granite, expert_path="block_sparse_moe"),
+    "granitemoe": Style(
+        qkv_bias=ATTENTION, o_bias=ATTENTION, tied=True, experts=_granite, expert_path="block_sparse_moe"
+    ),
+    "granitemoeshared": Style(
+        qkv_bias=ATTENTION, o_bias=ATTENTION, tied=True, experts=_granite, expert_path="block_sparse_moe"
+    ),
     "gpt_oss": Style(qkv_bias=True, o_bias=True, sinks=True, experts=_gpt_oss, kinds=_alternating, router="router"),
-    "glm4_moe": Style(qkv_bias=None, experts=_glm4, sparse=_first_dense),
+    "glm4_moe": Style(qkv_bias=ATTENTION, experts=_glm4, sparse=_first_dense),
     "minimax_m2": Style(qk_norm="all", experts=_minimax, expert_path="block_sparse_moe"),
     "ernie4_5_moe": Style(tied=True, experts=_ernie, sparse=_ernie_sparse),
 }
