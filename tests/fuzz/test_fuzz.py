@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,12 @@ from tests.slipway.architectures.test_gguf import windowed
 
 HERE = Path(__file__).parent
 RUNS = 20_000
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"], "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16,
+    "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 64, "max_position_embeddings": 131_072,
+    "model_type": "llama", "tie_word_embeddings": True, "torch_dtype": "bfloat16", "vocab_size": 128_256,
+}  # fmt: skip
+"""of Llama-3.2-1B"""
 
 
 def run(harness: str, corpus: Path, *options: str) -> None:
@@ -32,3 +40,14 @@ def test_gguf_headers(tmp_path: Path) -> None:
     (tmp_path / "plain").write_bytes(head)
     (tmp_path / "windows").write_bytes(gguf(*windowed("gemma3", 2))[0])
     run("fuzz_gguf.py", tmp_path, f"-max_len={4 * len(head)}")
+
+
+@pytest.mark.slow
+def test_configurations(tmp_path: Path) -> None:
+    config = json.dumps(CONFIG).encode()
+    index = json.dumps({"metadata": {"total_size": 2_471_645_608}, "weight_map": {"model.norm.weight": "a"}}).encode()
+    header = json.dumps({"a": {"dtype": "BF16", "shape": [2, 3], "data_offsets": [0, 12]}}).encode()
+    (tmp_path / "config").write_bytes(config)
+    (tmp_path / "index").write_bytes(config + b"\0" + index)
+    (tmp_path / "header").write_bytes(config + b"\0\0" + struct.pack("<Q", len(header)) + header)
+    run("fuzz_config.py", tmp_path, f"-max_len={4 * len(config)}")
