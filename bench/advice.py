@@ -10,7 +10,7 @@ from bench.report import Report, say
 from bench.running import run_main
 from slipway.advice import advise
 from slipway.advice.ranking import ranked
-from slipway.advice.search import Search, measured_of
+from slipway.advice.search import Search, fastest_first, measured_of
 from slipway.architectures import Architecture, catalogue
 from slipway.errors import SizingError
 from slipway.offers import offers
@@ -44,7 +44,7 @@ def known_models() -> tuple[list[Architecture], list[str]]:
 def run(rounds: int) -> Report:
     """Rank everything `rounds` times, and take one advice as often."""
     models, refused = known_models()
-    listed, full = offers(), assume(ASKED)
+    listed, full = fastest_first(offers()), assume(ASKED)
     one = catalogue.find(ONE)
     advise(one, ASKED, listed)
     seconds: dict[str, list[float]] = {RANKED: [], ADVISED: []}

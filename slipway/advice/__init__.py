@@ -8,7 +8,7 @@ from slipway import gpus as known_gpus
 from slipway.advice import summary
 from slipway.advice.criteria import Side, device
 from slipway.advice.ranking import Ranked, option, ranked
-from slipway.advice.search import TARGET, Miss, Search, alone
+from slipway.advice.search import TARGET, Miss, Search, alone, fastest_first
 from slipway.advice.several import several
 from slipway.advice.types import Advice, Fixed, Rejection
 from slipway.architectures.types import Architecture
@@ -51,6 +51,7 @@ def advise(
         return advise_tuning(architecture, full, allowed)
     search = Search(architecture, full, engine, engine_version, fixed or Fixed())
     found, missed = ranked(search, allowed)
+    missed.sort(key=lambda item: item[1].near)
     options = tuple(option(search, item.candidate, shown=index < shown) for index, item in enumerate(found))
     verdict = device(architecture, full, *_sides(search, allowed, found, missed))
     chosen = several(architecture, full, found[0].candidate) if found else None
@@ -71,7 +72,7 @@ def _allowed(
     offers: Sequence[Offer], providers: Collection[str] | None, gpus: Collection[str] | None
 ) -> tuple[Offer, ...]:
     names = None if gpus is None else {known_gpus.find_gpu(name).name for name in gpus}
-    left = tuple(
+    left = fastest_first(
         offer
         for offer in offers
         if (providers is None or offer.provider in providers)
@@ -102,8 +103,7 @@ def _sides(
     else:
         nearest = [(offer, miss) for offer, miss in missed if offer.gpu is not None and search.fixed.gpus != 0]
         if nearest:
-            offer, _ = min(nearest, key=lambda item: item[1].near)
-            gpu = _side(search, offer, None)
+            gpu = _side(search, nearest[0][0], None)
     return cpu, gpu
 
 

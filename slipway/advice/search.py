@@ -6,11 +6,11 @@ Many offers hold the same GPUs, so a setup is measured once, whatever the number
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 
-from slipway import memory, offers, speed
+from slipway import cpus, memory, offers, speed
 from slipway.advice.texts import count, gib, seconds
 from slipway.advice.types import Fixed
 from slipway.architectures.types import Architecture
@@ -93,6 +93,8 @@ class Search:
     engine_version: str | None = None
     fixed: Fixed = field(default_factory=Fixed)
     _measured: dict[Key, Measured] = field(init=False)
+    _slow: list[Cpu] = field(init=False, default_factory=list)
+    """CPUs on which one request alone misses a latency target"""
 
     def __post_init__(self) -> None:
         shape = replace(self.architecture, name="", source="", notes=())
@@ -170,7 +172,8 @@ class Search:
         )
         found = self._measured.get(key)
         if found is None:
-            found = self._measured[key] = self._fresh(_cpu(offer) if on_cpu else offers.device(offer), size)
+            device = _cpu(offer.cpu, offer.vcpus, offer.memory) if on_cpu else offers.device(offer)
+            found = self._measured[key] = self._fresh(device, size)
         return found
 
     def _fresh(self, device: Gpu | Cpu, size: int) -> Measured:
@@ -194,23 +197,28 @@ class Search:
         miss = self._refused(setup) or self._weights_alone(setup, size)
         if miss is not None:
             return Measured(setup, miss=miss)
+        late = Miss(TARGET, lambda: target_missed(alone(architecture, setup, workload), workload))
+        if isinstance(device, Cpu) and any(_no_faster(device, slow) for slow in self._slow):
+            return Measured(setup, miss=late)
         serving = Serving(architecture, setup, workload)
         if serving.misses(1):
-            return Measured(setup, miss=Miss(TARGET, lambda: target_missed(serving.point(1), workload)))
+            if isinstance(device, Cpu):
+                self._slow.append(device)
+            return Measured(setup, miss=late)
         seated, fit = self._seated(setup)
         if not fit.fits:
             return Measured(seated, fit, miss=Miss(MEMORY, lambda: memory_missed(seated, fit)))
-        if seated != setup:
-            setup, serving = seated, Serving(architecture, seated, workload)
+        if seated is not setup:
+            serving = Serving(architecture, seated, workload)
         batch, limited_by = serving.best(*serving.most(fit))
         if batch == 0:
             length = workload.prompt_p95 + workload.output_p95
             what = f"a request of {length} tokens finds no room beside the weights"
-            return Measured(setup, fit, limited_by=limited_by, miss=Miss(MEMORY, lambda: (what, 1.0)))
+            return Measured(seated, fit, limited_by=limited_by, miss=Miss(MEMORY, lambda: (what, 1.0)))
         best = serving.point(batch)
         # The knee costs as much again, and the number of replicas does not follow from it.
         replicas = speed.replicas(Capacity(best, best, limited_by), workload)
-        return Measured(setup, fit, best, limited_by, replicas)
+        return Measured(seated, fit, best, limited_by, replicas)
 
     def _seated(self, setup: Setup) -> tuple[Setup, Fit]:
         """With as many requests at once as have room: engines set memory aside for each of them."""
@@ -229,8 +237,8 @@ class Search:
         each = self.architecture.weight_bytes / size
         if each <= have:
             return None
-        what = f"weights {gib(each)} > {gib(have)}{' a GPU' if size > 1 else ''}"
-        return Miss(MEMORY, lambda: (what, each / have))
+        a_gpu = " a GPU" if size > 1 else ""
+        return Miss(MEMORY, lambda: (f"weights {gib(each)} > {gib(have)}{a_gpu}", each / have))
 
     def _refused(self, setup: Setup) -> Miss | None:
         """What no size of memory would mend."""
@@ -247,17 +255,26 @@ class Search:
         return _never(found) if found else None
 
 
-def _cpu(offer: Offer) -> Gpu | Cpu:
-    """The offer's CPU, with the memory that the system leaves to the model."""
-    cpu = offers.device(offer.model_copy(update={"gpu": None}) if offer.gpu else offer)
-    left = offer.memory - SYSTEM_MEMORY
-    return cpu.model_copy(update={"memory": left}) if left > 0 else cpu
+@cache
+def _cpu(name: str | None, vcpus: int, have: int) -> Cpu:
+    """An instance's part of its CPU, with the memory that the system leaves to the model."""
+    return cpus.find_cpu(name or "generic-x86").part(vcpus, max(have - SYSTEM_MEMORY, 1))
+
+
+def fastest_first(listed: Iterable[Offer]) -> tuple[Offer, ...]:
+    """In the order in which least has to be measured: what a fast CPU misses, slower ones miss as well."""
+    return tuple(sorted(listed, key=lambda offer: -_cpu(offer.cpu, offer.vcpus, offer.memory).bandwidth))
 
 
 @lru_cache(maxsize=256)
 def measured_of(*_of: object) -> dict[Key, Measured]:
     """What is known already of models of the same shape, such as one and its instruction-tuned sister."""
     return {}
+
+
+def _no_faster(one: Cpu, other: Cpu) -> bool:
+    """Whether every latency on `one` is at least that on `other`."""
+    return one.sockets == other.sockets and one.bandwidth <= other.bandwidth and one.flops <= other.flops
 
 
 def _never(what: str) -> Miss:

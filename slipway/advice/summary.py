@@ -42,8 +42,8 @@ def summary(
 
 
 def nothing(model: str, missed: Sequence[tuple[Offer, Miss]]) -> tuple[str, str, str]:
-    """Of no option: the nearest miss, and what would have to give."""
-    offer, miss = min(missed, key=lambda item: item[1].near)
+    """Of no option: the nearest miss, which is the first, and what would have to give."""
+    offer, miss = missed[0]
     first = f"{model}: none of {count(len(missed), 'offer')} meets every target"
     second = f"nearest is {offer.provider} {offer.instance}: {miss.what}"
     return first, second, RELAX.get(miss.stage, "Name another model, other GPUs or other providers")

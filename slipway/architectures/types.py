@@ -100,6 +100,14 @@ class Architecture:
     extra: dict[str, int] = field(default_factory=dict, hash=False)
     """other dimensions by name, where an engine's memory depends on them"""
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Once: what is computed of a model is kept by it, and is asked for thousands of times."""
+        return hash((self.name, self.kind, self.context, self.groups, self.parts, self.quantization, self.file_bytes))
+
     @cached_property
     def layers(self) -> int:
         return sum(group.count for group in self.groups)
