@@ -36,7 +36,9 @@ def build_app(effects: Effects) -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
-    for add in (_add_check, _add_schema, _add_lock, _add_releases, _add_plan, _add_render):
+    from slipway.cli.fitting import add_fit
+
+    for add in (_add_check, _add_schema, _add_lock, _add_releases, _add_plan, _add_render, add_fit):
         add(app, effects)
     return app
 

@@ -223,7 +223,7 @@ def _paged(kinds: tuple[_Kind, ...], pipeline: int, windows: bool) -> Layout:
         Pages(
             kind.keeps if windows or kind.keeps == "state" else "all",
             ceil(kind.count / size),
-            int(page / kind.size) // kind.page * kind.page if kind.keeps != "state" else 0,
+            max(kind.page, int(page / kind.size) // kind.page * kind.page) if kind.keeps != "state" else 0,
             kind.window,
         )
         for kind in every

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from slipway.architectures.types import Architecture, LayerGroup, Part
+from slipway.architectures.types import Architecture, LayerGroup, Part, RecurrentState
 from slipway.cpus import Cpu
 from slipway.errors import SizingError
 from slipway.gpus import Gpu, find_gpu, gpus
@@ -318,3 +318,66 @@ def test_changes_are_in_order_and_name_their_source() -> None:
 def test_a_layer_group_of_nothing_is_no_fault() -> None:
     bare = replace(LLAMA_8B, groups=(LayerGroup("recurrent", 3),), parts=())
     assert fit(bare, Setup(L4)).kv_tokens.high == 0
+
+
+STATES = st.builds(
+    RecurrentState, st.sampled_from(["conv", "ssm"]), st.integers(0, 10**7), st.sampled_from([1.0, 2.0, 4.0])
+)
+GROUPS = st.builds(
+    LayerGroup,
+    state=st.sampled_from(["full", "sliding", "chunked", "latent", "recurrent", "none"]),
+    count=st.integers(0, 200),
+    kv_heads=st.integers(0, 128),
+    key_dim=st.integers(0, 1024),
+    value_dim=st.integers(0, 1024),
+    window=st.integers(0, 10**6),
+    latent_dim=st.integers(0, 4096),
+    recurrent=st.lists(STATES, max_size=3).map(tuple),
+)
+PARTS = st.builds(
+    Part,
+    name=st.sampled_from(["embedding", "attention", "experts", "norms", "vision", "mtp"]),
+    elements=st.integers(0, 10**12),
+    bits=st.floats(1, 64),
+    split=st.sampled_from(["tensor", "replicated"]),
+)
+
+
+@given(
+    groups=st.lists(GROUPS, max_size=5).map(tuple),
+    parts=st.lists(PARTS, max_size=5).map(tuple),
+    context=st.integers(0, 10**7),
+    experts=st.integers(0, 64),
+    engine=st.sampled_from(["vllm", "sglang", "llama.cpp"]),
+    tensor=st.integers(1, 64),
+    pipeline=st.integers(1, 64),
+    speculative=st.integers(0, 4),
+    version=NEW,
+    gpu=GPUS,
+)
+def test_no_architecture_is_a_fault(
+    groups: tuple[LayerGroup, ...],
+    parts: tuple[Part, ...],
+    context: int,
+    experts: int,
+    engine: str,
+    tensor: int,
+    pipeline: int,
+    speculative: int,
+    version: str | None,
+    gpu: str,
+) -> None:
+    model = replace(LLAMA_8B, groups=groups, parts=parts, context=context, experts_per_token=experts, experts=experts)
+    setup = Setup(
+        find_gpu(gpu),
+        engine=engine,  # type: ignore[arg-type]
+        engine_version=version if engine == "vllm" else None,
+        tensor_parallel=tensor,
+        pipeline_parallel=pipeline,
+        speculative_tokens=speculative,
+    )
+    found = fit(model, setup)
+    assert found.max_context.high <= context
+    assert found.kv_tokens.low >= 0
+    assert explain(model, setup, found)
+    assert all(isinstance(sentence, str) for sentence in changes(model, setup, found))
