@@ -35,6 +35,8 @@ def effects() -> Effects:
         image_digests=dict,
         built_images=_built_images,
         templates=_templates,
+        read_start=_read_start,
+        list_folder=_list_folder,
     )
 
 
@@ -59,3 +61,15 @@ def _templates() -> Mapping[str, str]:
     from slipway.render import load_templates
 
     return load_templates(ROOT / "templates" / "host")
+
+
+def _read_start(path: str, limit: int) -> tuple[bytes, int]:
+    from bootstrap.commands.model_files import read_start
+
+    return read_start(path, limit)
+
+
+def _list_folder(path: str) -> tuple[str, ...]:
+    from bootstrap.commands.model_files import list_folder
+
+    return list_folder(path)

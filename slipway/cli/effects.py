@@ -1,4 +1,4 @@
-"""What the commands need done outside the core. Every member may raise `SlipwayError`; the first two `OSError` too."""
+"""What the commands need done outside the core. Every member may raise `SlipwayError`; those on files `OSError` too."""
 
 from __future__ import annotations
 
@@ -27,3 +27,7 @@ class Effects:
     """images built on this computer, by the name of their recipe"""
     templates: Callable[[], Mapping[str, str]]
     """texts of the template folder, as `slipway.render.load_templates` returns them"""
+    read_start: Callable[[str, int], tuple[bytes, int]]
+    """the first bytes of a file, at most so many, and its size in all"""
+    list_folder: Callable[[str], tuple[str, ...]]
+    """names in a folder; raises `NotADirectoryError` for a file"""

@@ -39,7 +39,14 @@ class World:
             image_digests=dict,
             built_images=lambda: BUILT,
             templates=lambda: TEMPLATES,
+            read_start=lambda path, limit: (self.read(path).encode()[:limit], len(self.read(path).encode())),
+            list_folder=self.list_folder,
         )
+
+    def list_folder(self, path: str) -> tuple[str, ...]:
+        if path in self.files:
+            raise NotADirectoryError(20, "Not a directory")
+        raise FileNotFoundError(2, "No such file or directory")
 
     def read(self, path: str) -> str:
         if path not in self.files:
@@ -214,7 +221,7 @@ def test_help_imports_nothing_heavy() -> None:
         "import sys\n"
         "from slipway.cli import Effects, build_app\n"
         "try:\n"
-        "    build_app(Effects(None, None, None, None, None, None))(['--help'])\n"
+        "    build_app(Effects(*[None] * 8))(['--help'])\n"
         "except SystemExit as end:\n"
         "    assert not end.code\n"
         "heavy = {'pydantic', 'jinja2', 'yaml', 'rich', 'pulumi', 'paramiko', 'grpc', 'httpx'}\n"
