@@ -29,7 +29,7 @@ from bench.sizing_rows import Case, Speed, load_cases, load_speeds
 MEASURES: tuple[Measure, ...] = ("weights", "kv", "tokens", "concurrency")
 SPLITS = ("fit", "held-out")
 Summary = dict[str, float]
-"""rows, and their median and largest error without sign, and how many are within the aim"""
+"""rows, and their median and largest error without sign, and how many are within the aim, or within our own range"""
 NAME = 44
 """characters of a model's name"""
 
@@ -134,6 +134,7 @@ def by_kind(results: Sequence[Result]) -> dict[str, dict[str, Summary]]:
         said = {
             split: summary(errors([one for one in chosen if one.case.split == split], measure), aim) for split in SPLITS
         }
+        said["range"] = {"rows": len(chosen), "within": sum(one.figures[measure].inside for one in chosen)}
         compared = [one for one in chosen if one.figures[measure].peers]
         said |= {peer: summary(errors(compared, measure, peers_error(peer)), aim) for peer in PEERS}
         found[f"{measure} {kind}"] = said
@@ -176,8 +177,11 @@ def facts(results: Sequence[Result], speeds: Sequence[SpeedResult], skipped: Seq
 
 
 def summary_table(said: dict[str, dict[str, Summary]]) -> str:
-    rows = [["rows, median, largest, within the aim", "fitted", "held out", *PEERS]]
-    rows += [[name, *(one_line(entry[part]) for part in (*SPLITS, *PEERS))] for name, entry in said.items()]
+    rows = [["rows, median, largest, within the aim", "fitted", "held out", "in our range", *PEERS]]
+    for name, entry in said.items():
+        fitted, held_out, *peers = (one_line(entry[part]) for part in (*SPLITS, *PEERS))
+        ours_too = f"{entry['range']['within']:.0f} of {entry['range']['rows']:.0f}"
+        rows.append([name, fitted, held_out, ours_too, *peers])
     return columns(rows)
 
 

@@ -52,6 +52,12 @@ class Figure:
         """Share of the published figure, with its sign."""
         return self.ours / self.published - 1
 
+    @property
+    def inside(self) -> bool:
+        """Whether the published figure is in the range that we give; to the digit that a log rounds to."""
+        slack = 0.006 * max(1.0, abs(self.published) / 100)
+        return self.low - slack <= self.published <= self.high + slack
+
     def peer_error(self, peer: str) -> float:
         return self.peers[peer] / self.published - 1
 
@@ -124,7 +130,13 @@ def card(case: Case) -> Gpu:
 
 def _same(quant: str, quantization: str) -> bool:
     """Whether the row's weights are stored as the catalogue's are; a row that does not say is believed."""
-    return quant == "unstated" or quantization == ("none" if quant in ("bf16", "fp16") else quant)
+    alike = {"bf16": ("none",), "fp16": ("none",), "int4": ("awq", "gptq")}.get(quant, (quant,))
+    return quant == "unstated" or quantization in alike
+
+
+def without_encoders(architecture: Architecture) -> Architecture:
+    parts = tuple(part for part in architecture.parts if part.name not in ("vision", "audio"))
+    return replace(architecture, parts=parts, file_bytes=None)
 
 
 def setup(case: Case, gpu: Gpu) -> Setup:
@@ -146,16 +158,18 @@ def setup(case: Case, gpu: Gpu) -> Setup:
 
 def judge(case: Case) -> Result | Skipped:
     """Sizing's answer for one row."""
+    twin = load_twins().get(case.model)
     try:
         architecture = model(case.model)
-        if not _same(case.quant, architecture.quantization):
+        if case.language_only:
+            architecture = without_encoders(architecture)
+        if (twin is None or twin.weights) and not _same(case.quant, architecture.quantization):
             return Skipped(case, f"published of {case.quant} weights, of which the catalogue has none")
         gpu = card(case)
         asked = setup(case, gpu)
         answer = fit(architecture, asked)
     except SizingError as error:
         return Skipped(case, error.what)
-    twin = load_twins().get(case.model)
     sized = case.memory_fraction is not None and (twin is None or twin.weights)
     length = case.max_model_len or architecture.context
     peers = {

@@ -48,6 +48,8 @@ class Case:
     max_num_seqs: int | None
     max_num_batched_tokens: int | None
     eager: bool
+    language_only: bool
+    """served without the encoders that came with it (vLLM's --language-model-only)"""
     speculative: int
     weights: float | None
     kv: float | None
@@ -118,6 +120,7 @@ def _case(row: dict[str, str]) -> Case:
         max_num_seqs=_optional(row["max_num_seqs"], int),
         max_num_batched_tokens=_optional(row["max_num_batched_tokens"], int),
         eager=row["enforce_eager"] == "yes",
+        language_only=row["language_only"] == "yes",
         speculative=int(row["speculative"] or 0),
         weights=_optional(row["weights_gib_per_gpu"], float),
         kv=_optional(row["avail_kv_gib_per_gpu"], float),

@@ -101,6 +101,13 @@ def test_a_row_of_other_weights_is_not_judged() -> None:
     assert isinstance(judge(replace(BY_ID[3], gpu="unheard of")), Skipped)
 
 
+@pytest.mark.parametrize(
+    ("published", "inside"), [(8.0, False), (9.0, True), (12.0, True), (12.005, True), (12.1, False)]
+)
+def test_a_range_holds_what_is_in_it(published: float, inside: bool) -> None:
+    assert Figure(published, 10, 9, 12, {}).inside is inside
+
+
 def test_middles_have_no_sign() -> None:
     assert middle([-0.5, 0.1, 0.2]) == 0.2
 
@@ -111,7 +118,7 @@ def test_it_runs(capsys: pytest.CaptureFixture[str]) -> None:
     said = json.loads(lines[-1])
     assert said["benchmark"] == "sizing"
     assert sorted(said["fitted_rows"] + said["held_out_rows"]) == [1, 3]
-    assert set(said["memory"]["kv dense"]) == {"fit", "held-out", *PEERS}
+    assert set(said["memory"]["kv dense"]) == {"fit", "held-out", "range", *PEERS}
     assert any("meta-llama/Llama-3.1-8B-Instruct" in line and "RTX3090" in line for line in lines)
 
 
