@@ -187,24 +187,27 @@ def show_fit(architecture: Architecture, setup: Setup, found: Fit) -> None:
         table.add_row(term.name, *sizes, escape(term.why))
     console.print(table)
     console.print()
-    console.print(_answer(architecture, found, plan.length, impossible(architecture, setup)))
+    console.print(_answer(architecture, found, plan, impossible(architecture, setup)))
     for sentence in changes(architecture, setup, found):
         console.print(f"  · {escape(sentence)}")
     for note in _notes(architecture, setup, plan):
         console.print(f"  ({escape(note)})", style="dim")
 
 
-def _answer(architecture: Architecture, found: Fit, length: int, reason: str | None) -> str:
+def _answer(architecture: Architecture, found: Fit, plan: Resolved, reason: str | None) -> str:
     from rich.markup import escape
 
     name = escape(architecture.name)
     if reason:
         return f"[bold]{name} cannot run so.[/bold]"
+    if found.verdict == "no" and found.max_concurrency.mid >= 1:
+        # Slots of llama.cpp, or recurrent states of vLLM: all of them must have room from the start.
+        return f"[bold]{name} does not fit[/bold] with {plan.sequences} requests at once. What would help:"
     if found.verdict == "no":
-        return f"[bold]{name} does not fit[/bold], not for one request of {length:,} tokens. What would help:"
+        return f"[bold]{name} does not fit[/bold], not for one request of {plan.length:,} tokens. What would help:"
     holds = (
         f"{found.kv_tokens.mid:,.0f} KV tokens ({found.kv_tokens.low:,.0f} to {found.kv_tokens.high:,.0f}), "
-        f"{found.max_concurrency.mid:.1f} requests of {length:,} tokens at once"
+        f"{found.max_concurrency.mid:.1f} requests of {plan.length:,} tokens at once"
     )
     if found.fits:
         return f"[bold]{name} fits[/bold]: {holds}."

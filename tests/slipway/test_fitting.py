@@ -28,7 +28,16 @@ def answer(*arguments: str) -> dict[str, Any]:
 def test_the_answer_has_what_it_is_judged_by() -> None:
     data = answer(
         *("--model", LLAMA, "--gpu", "L4", "--gpus", "1", "--tensor-parallel", "1", "--engine", "vllm"),
-        *("--engine-version", "0.21.0", "--gpu-memory-utilization", "0.9", "--max-model-len", "8192", "--kv-dtype", "bf16"),
+        *(
+            "--engine-version",
+            "0.21.0",
+            "--gpu-memory-utilization",
+            "0.9",
+            "--max-model-len",
+            "8192",
+            "--kv-dtype",
+            "bf16",
+        ),
     )
     for name in ("weights_gib_per_gpu", "available_kv_gib_per_gpu", "kv_tokens", "max_concurrency"):
         assert data[name].keys() == {"low", "value", "high"}
@@ -88,6 +97,8 @@ def test_people_get_a_table() -> None:
     tight = run("--model", LLAMA, "--gpu", "L4")
     assert "What would help" in tight.output
     assert "tokens a request at most" in " ".join(tight.output.split())
+    states = run("--model", "Qwen/Qwen3.6-27B-FP8", "--gpu", "L40S", "--max-model-len", "32768")
+    assert "does not fit with 256 requests at once" in " ".join(states.output.split())
 
 
 @pytest.mark.parametrize(
