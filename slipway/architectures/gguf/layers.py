@@ -58,6 +58,8 @@ class Layers:
     """of the widest layer; 1 where no layer has any"""
     speculative: int
     notes: tuple[str, ...]
+    extra: dict[str, int]
+    """dimensions that an engine's memory depends on, by the names that configurations give them"""
 
 
 def read_layers(fields: Fields, arch: str, tensors: Mapping[str, Tensor]) -> Layers:
@@ -83,6 +85,7 @@ def read_layers(fields: Fields, arch: str, tensors: Mapping[str, Tensor]) -> Lay
         max(1, *reader.heads),
         speculative,
         tuple(dict.fromkeys(reader.notes)),
+        {name: size for name, size in reader.extra.items() if size},
     )
 
 
@@ -99,6 +102,7 @@ class _LayerReader:
         first = next((heads for heads in self.heads if heads), 1)
         self.key = self._number("attention.key_length", self.hidden // first)
         self.value = self._number("attention.value_length", self.hidden // first)
+        self.extra = {"head_dim": self.key, "moe_intermediate": self._number("expert_feed_forward_length", 0)}
         self.window = self._number("attention.sliding_window", WINDOWS.get(arch, 0))
         self.sliding = self._sliding()
         self.latent = 0
@@ -106,10 +110,7 @@ class _LayerReader:
             self.latent = fields.integer(f"{arch}.attention.kv_lora_rank") + fields.integer(
                 f"{arch}.rope.dimension_count"
             )
-            indexer = self._number("attention.indexer.key_length", 0)
-            if indexer:
-                self.latent += indexer
-                self.notes.append(f"each latent layer also keeps an index key of {indexer} elements a token")
+            self.extra["index_head_dim"] = self._number("attention.indexer.key_length", 0)
         shared = self._number("attention.shared_kv_layers", max(0, blocks - REUSED_FROM.get(arch, blocks)))
         self.own = blocks - min(shared, blocks)
 
@@ -195,19 +196,19 @@ class _LayerReader:
         number = self._number
         wkv, short, delta = number("wkv.head_size", 0), number("shortconv.l_cache", 0), number("kda.head_dim", 0)
         if wkv:
-            shift = RecurrentState("token shift", number("token_shift_count", 2) * self.hidden, STATE_BYTES)
-            return (shift, RecurrentState("wkv", self.hidden * wkv, STATE_BYTES))
+            shift = RecurrentState("shift", number("token_shift_count", 2) * self.hidden, STATE_BYTES)
+            return (shift, RecurrentState("state", self.hidden * wkv, STATE_BYTES))
         if short:
-            return (RecurrentState("short convolution", self.hidden * (short - 1), STATE_BYTES),)
+            return (RecurrentState("convolution", self.hidden * (short - 1), STATE_BYTES),)
         past = self.fields.integer(f"{self.arch}.ssm.conv_kernel") - 1
         if delta:
             heads = max(self.heads)
             convolution = RecurrentState("convolution", 3 * past * heads * delta, STATE_BYTES)
-            return (convolution, RecurrentState("delta", heads * delta * delta, STATE_BYTES))
+            return (convolution, RecurrentState("state", heads * delta * delta, STATE_BYTES))
         inner = self.fields.integer(f"{self.arch}.ssm.inner_size")
         size = self.fields.integer(f"{self.arch}.ssm.state_size")
         channels = inner + 2 * number("ssm.group_count", 0) * size
         return (
             RecurrentState("convolution", past * channels, STATE_BYTES),
-            RecurrentState("recurrence", size * inner, STATE_BYTES),
+            RecurrentState("state", size * inner, STATE_BYTES),
         )

@@ -110,6 +110,7 @@ def parse_gguf(head: bytes, *, name: str, file_bytes: int, others: Sequence[tupl
         speculative_layers=layers.speculative,
         notes=(*notes, *fields.notes),
         source="the GGUF file's header",
+        extra=layers.extra,
     )
 
 

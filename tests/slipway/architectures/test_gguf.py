@@ -85,6 +85,7 @@ def test_a_mixture_of_experts() -> None:
     parts = {part.name: part for part in model.parts}
     assert (model.experts, model.experts_per_token) == (8, 2)
     assert (parts["experts"].elements, parts["experts"].read, parts["experts"].bits) == (3 * 256 * 128 * 8, 0.25, 4.25)
+    assert model.extra == {"head_dim": 64, "moe_intermediate": 128}
     assert (parts["router"].split, parts["shared_experts"].elements) == ("replicated", 256 * 128)
 
 
@@ -187,6 +188,15 @@ def test_latent_attention_and_a_prediction_head() -> None:
     assert {part.name for part in model.parts if part.read == 0} == {"mtp"}
 
 
+def test_sparse_attention_keeps_an_index_beside() -> None:
+    metadata = llama(
+        "deepseek32", layers=1, kv_heads=1, attention__key_length_mla=192, attention__kv_lora_rank=512,
+        rope__dimension_count=64, attention__indexer__key_length=128,
+    )  # fmt: skip
+    model = parse(metadata, [*outside(), *latent(0), *mlp(0)])
+    assert (model.groups, model.extra["index_head_dim"]) == ((LayerGroup("latent", 1, latent_dim=576),), 128)
+
+
 def test_latent_attention_of_old_files_keeps_all_heads() -> None:
     metadata = llama("deepseek2", layers=1, kv_heads=4, attention__key_length=192, attention__value_length=128)
     assert parse(metadata, [*outside(), *latent(0), *mlp(0)]).groups == (LayerGroup("full", 1, 4, 192, 128),)
@@ -208,7 +218,7 @@ def test_gated_delta_nets_between_full_attention() -> None:
         tensors += mlp(index)
     model = parse(llama("qwen3next", full_attention_interval=4, ssm__group_count=2, **SSM), tensors)
     assert {(group.state, group.count) for group in model.groups} == {("recurrent", 3), ("full", 1)}
-    assert states(model) == {"convolution": 3 * (512 + 2 * 2 * 16), "recurrence": 16 * 512}
+    assert states(model) == {"convolution": 3 * (512 + 2 * 2 * 16), "state": 16 * 512}
     assert model.hybrid
 
 
@@ -216,7 +226,7 @@ def test_mamba_alone() -> None:
     metadata = llama("mamba", layers=2, **SSM)
     del metadata["mamba.attention.head_count"], metadata["mamba.attention.head_count_kv"]
     model = parse(metadata, [*outside(), *recurrence(0, "ssm_in", "ssm_out"), *recurrence(1, "ssm_in", "ssm_out")])
-    assert (model.layers, model.heads, states(model)) == (2, 1, {"convolution": 3 * 512, "recurrence": 16 * 512})
+    assert (model.layers, model.heads, states(model)) == (2, 1, {"convolution": 3 * 512, "state": 16 * 512})
 
 
 def test_short_convolutions_and_attention_by_list() -> None:
@@ -224,7 +234,7 @@ def test_short_convolutions_and_attention_by_list() -> None:
     metadata = llama("lfm2", layers=2, shortconv__l_cache=3) | {"lfm2.attention.head_count_kv": [0, 2]}
     model = parse(metadata, tensors)
     assert {group.state for group in model.groups} == {"recurrent", "full"}
-    assert states(model) == {"short convolution": 512}
+    assert states(model) == {"convolution": 512}
 
 
 def test_attention_beside_a_recurrence() -> None:
@@ -234,11 +244,11 @@ def test_attention_beside_a_recurrence() -> None:
 
 def test_rwkv_and_delta_attention() -> None:
     metadata = llama("rwkv7", layers=1, wkv__head_size=64)
-    assert states(parse(metadata, [*outside(), *recurrence(0, "time_mix_w1")])) == {"token shift": 512, "wkv": 256 * 64}
+    assert states(parse(metadata, [*outside(), *recurrence(0, "time_mix_w1")])) == {"shift": 512, "state": 256 * 64}
     tensors = [*outside(), *recurrence(0, "attn_q", "attn_k", "attn_v", "ssm_conv1d_q")]
     metadata = llama("kimi-linear", layers=1, kda__head_dim=32, ssm__conv_kernel=4)
     metadata["kimi-linear.attention.head_count_kv"] = [0]
-    assert states(parse(metadata, tensors)) == {"convolution": 3 * 3 * 4 * 32, "delta": 4 * 32 * 32}
+    assert states(parse(metadata, tensors)) == {"convolution": 3 * 3 * 4 * 32, "state": 4 * 32 * 32}
 
 
 @pytest.mark.parametrize(
