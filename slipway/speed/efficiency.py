@@ -35,7 +35,7 @@ class Factors:
     compute_attention: float
     """of the 16-bit operations a second, in attention over a prompt"""
     step: float
-    """a step: scheduling, sampling, sending tokens out"""
+    """a step, on the CPU: scheduling, sending tokens out"""
     layer: float
     """a layer: gaps between kernels, and the small kernels themselves"""
     launch: float
@@ -43,7 +43,7 @@ class Factors:
     expert_layer: float
     """more, where a layer routes tokens to experts"""
     request: float
-    """a request in a step"""
+    """a request in a step, on the CPU"""
     entry: float
     """a request, before and after the engine: HTTP, the tokenizer, the way between processes"""
     nvlink: float
@@ -56,25 +56,25 @@ class Factors:
 
 
 SERVER = Factors(
-    read_16=0.83, read_8=0.72, read_4=0.6, read_experts=0.95, read_state=0.64,
-    compute_16=0.85, compute_8=0.4, compute_4=0.35, compute_unpacked=0.5, compute_attention=0.44,
-    step=0.001, layer=1.8e-05, launch=0.0003, expert_layer=7e-05, request=2e-05, entry=0.012,
-    nvlink=1.1e-05, pcie=2.7e-05, decode_band=1.35, prefill_band=1.6,
+    read_16=0.84, read_8=0.74, read_4=0.6, read_experts=0.95, read_state=0.67,
+    compute_16=0.57, compute_8=0.41, compute_4=0.35, compute_unpacked=0.5, compute_attention=0.44,
+    step=0.0021, layer=1.8e-05, launch=0.0003, expert_layer=5.7e-05, request=2.1e-05, entry=0.011,
+    nvlink=1.1e-05, pcie=2.5e-05, decode_band=1.4, prefill_band=1.5,
 )  # fmt: skip
 """vLLM and SGLang on a GPU."""
 
 LLAMA_CPP = Factors(
-    read_16=0.78, read_8=0.75, read_4=0.65, read_experts=0.7, read_state=0.47,
+    read_16=0.78, read_8=0.75, read_4=0.64, read_experts=0.7, read_state=0.47,
     compute_16=0.71, compute_8=0.3, compute_4=0.3, compute_unpacked=0.61, compute_attention=0.21,
     step=0.0003, layer=1.5e-05, launch=0.0002, expert_layer=3e-05, request=5e-05, entry=0.005,
-    nvlink=1e-05, pcie=3e-05, decode_band=1.5, prefill_band=2.0,
+    nvlink=1e-05, pcie=3e-05, decode_band=1.4, prefill_band=1.5,
 )  # fmt: skip
 """llama.cpp on a GPU."""
 
 ONE_SOCKET = Factors(
-    read_16=0.4, read_8=0.58, read_4=0.54, read_experts=1.0, read_state=0.4,
-    compute_16=0.3, compute_8=0.3, compute_4=0.3, compute_unpacked=0.3, compute_attention=0.1,
-    step=0.00049, layer=0.0, launch=0.0, expert_layer=0.0, request=0.0001, entry=0.005,
+    read_16=0.4, read_8=0.54, read_4=0.54, read_experts=0.77, read_state=0.36,
+    compute_16=0.3, compute_8=0.3, compute_4=0.3, compute_unpacked=0.38, compute_attention=0.11,
+    step=0.0005, layer=0.0, launch=0.0, expert_layer=0.0, request=0.0001, entry=0.005,
     nvlink=0.0, pcie=0.0, decode_band=1.6, prefill_band=2.0,
 )  # fmt: skip
 """llama.cpp on the CPU of one socket."""

@@ -27,11 +27,13 @@ def explain(
     if serving.output:
         slower = "reading weights" if read >= multiply else "multiplying with them"
         reading = _seconds(serving.state * batch)
+        meanwhile = " meanwhile" if model.overlaps else ""
         lines += [
             f"a step of {point.batch} requests: {_seconds(max(read, multiply))} for {slower} "
             f"({_seconds(read)} to read, {_seconds(multiply)} to multiply), {reading} to read {state / 1e9:.2f} GB of "
             f"keys, values and states at {serving.context:.0f} tokens each, {_seconds(model.talk(batch))} to talk "
-            f"between GPUs, {_seconds(model.fixed + model.factor.request * batch * model.shares)} for the engine",
+            f"between GPUs, {_seconds(model.gaps)} between kernels, "
+            f"{_seconds(model.host(batch))} of the engine on the CPU{meanwhile}",
             f"estimates are right within a factor of {model.factor.decode_band:g} (decode) and "
             f"{model.factor.prefill_band:g} (prompts), 8 of 10 times",
         ]

@@ -25,6 +25,11 @@ from slipway.memory.types import Setup
 from slipway.speed import communication
 from slipway.speed.efficiency import Factors, factors
 
+NEVER = (math.inf, 0, 0)
+OVERLAP: dict[str, tuple[float, int, int]] = {"vllm": (0, 14, 0), "sglang": (0, 4, 0)}
+"""since which version the next step is prepared while one runs: https://github.com/deepjavalibrary/djl/issues/3833 for
+vLLM, https://lmsys.org/blog/2024-12-04-sglang-v0-4/ for SGLang"""
+
 NATIVE = {"fp8": "fp8", "int8": "int8", "nvfp4": "fp4"}
 """quantisations whose products are computed in their own type where the GPU has units for it; all others are
 unpacked to 16 bits (https://docs.vllm.ai/en/stable/features/quantization/)"""
@@ -49,7 +54,8 @@ class Roofline:
         self.kv_element = element_bytes(setup.kv_dtype, architecture.dtype)
         self._weights()
         layer = self.factor.layer + (self.factor.expert_layer if self.experts else 0.0)
-        self.fixed = self.factor.step + architecture.layers * layer
+        self.gaps = architecture.layers * layer
+        self.overlaps = settings.behaviour.version >= OVERLAP.get(setup.engine, NEVER)
         self.launches = architecture.layers * self.factor.launch
         self.attention_rate = self._rate("bf16", self.factor.compute_attention)
         self.groups = tuple(group for group in architecture.groups if group.state != "none")
@@ -116,7 +122,14 @@ class Roofline:
         work = weights + state * batch + self.talk(batch)
         if not self.setup.cuda_graphs:
             work = max(work, self.launches)
-        return work + self.fixed + self.factor.request * batch * self.shares
+        return self._with_host(work + self.gaps, self.host(batch))
+
+    def host(self, batch: float) -> float:
+        """Seconds of a step that the engine spends on the CPU."""
+        return self.factor.step + self.factor.request * batch * self.shares
+
+    def _with_host(self, device: float, host: float) -> float:
+        return max(device, host) if self.overlaps else device + host
 
     def weights(self, tokens: float) -> float:
         """Seconds to read all weights that so many tokens of one step need."""
@@ -155,7 +168,7 @@ class Roofline:
         work += self._attention(tokens) / self.ranks / self.attention_rate + self.talk(piece) * pieces
         if not self.setup.cuda_graphs:
             work = max(work, self.launches * pieces)
-        work += self.fixed * pieces
+        work = self._with_host(work + self.gaps * pieces, self.factor.step * pieces)
         return work / self.stages * communication.pipeline_fill(self.stages, pieces)
 
     def _attention(self, tokens: float) -> float:

@@ -83,7 +83,6 @@ LIMITS = (
     Limit("memory", 2, "KV cache", PATIENT, 4, 30),
     Limit("the engine's own bound", 2000, "batch limit", PATIENT, 256),
     Limit("time per token", 2000, "time per token", {"per_token": 0.02}, 20, 200),
-    Limit("first token", 2000, "first token", {"per_token": math.inf, "first_token": 0.06}, 2, 250),
     Limit("whole answer", 2000, "end to end", PATIENT | {"end_to_end": 6.0}, 2, 250),
     Limit("a target that one alone misses", 2000, "time per token", {"per_token": 0.001}, 0, 0),
     Limit("a first token that one alone misses", 2000, "first token", {"first_token": 0.001}, 0, 0),
@@ -102,6 +101,15 @@ def test_what_limits_the_batch(case: Limit) -> None:
         assert not serving.misses(batch)
     if case.why not in {"KV cache", "batch limit"}:
         assert serving.misses(batch + 1) == case.why
+
+
+def test_a_first_token_within_reach_limits_the_batch() -> None:
+    asked = load(**PATIENT)
+    one, all_ = (Serving(dense(), ON, asked).at(batch).first_token_p95 for batch in (1, 256))
+    found = capacity(dense(), ON, room(2000), replace(asked, first_token=(one + all_) / 2))
+    assert found.limited_by == "first token"
+    assert found.best is not None
+    assert 1 < found.best.batch < 256
 
 
 def test_many_requests_need_less_memory_each_than_a_long_one() -> None:
