@@ -136,6 +136,8 @@ class Experts:
     width: int
     shared_width: int = 0
     """of all shared experts together"""
+    shared_name: str = "shared_experts"
+    """of its module, as ignore lists write it"""
     shared_gate: bool = False
     router_bias: bool = False
     correction: bool = False
@@ -168,7 +170,7 @@ def moe(hidden: int, spec: Experts, prefix: str = "mlp", router: str = "gate") -
     if spec.correction:
         found += (Plain("router", spec.count),)
     if spec.shared_width:
-        shared = f"{prefix}.shared_experts"
+        shared = f"{prefix}.{spec.shared_name}"
         found += mlp(hidden, spec.shared_width, gated=spec.gated, part="shared_experts", prefix=shared)
     if spec.shared_gate:
         found += (Linear("router", f"{prefix}.shared_expert_gate", hidden, 1, split="replicated"),)

@@ -20,7 +20,7 @@ LONGEST_NAME = 100
 
 MOST_EXPRESSIONS = 500
 
-MULTIMODAL = re.compile(r"vis(ion|ual)|image|img|audio|mm_projector|multi_modal|sound|\bembed_")
+MULTIMODAL = re.compile(r"vis(ion|ual)|image|img|audio|mm_projector|multi_modal|sound")
 
 
 class Matcher:

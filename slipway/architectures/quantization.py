@@ -7,6 +7,7 @@ bitsandbytes), compressed-tensors `quant_config.py` and `quant_args.py`, modelop
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 
 from slipway.architectures.fields import Fields
@@ -67,6 +68,12 @@ class Quantization:
         self.by_layer = any(matcher.by_layer for matcher in matchers if matcher is not None)
         """whether layers that are alike may still be stored differently"""
 
+    def sparing(self, *parts: PartName) -> Quantization:
+        """The same, but that these parts are never packed."""
+        found = copy(self)
+        found._never = self._never | set(parts)
+        return found
+
     def bits(self, part: PartName, path: str, inputs: int, outputs: int) -> float:
         """Bits an element of the module at `path`."""
         if not self._formats or part in self._never or (self._ignored is not None and path in self._ignored):
@@ -77,13 +84,17 @@ class Quantization:
         return self.native
 
 
-OUTSIDE: frozenset[PartName] = frozenset({"lm_head", "embedding", "vision", "audio", "router", "other"})
+OUTSIDE: frozenset[PartName] = frozenset({"lm_head", "embedding", "vision", "audio", "router", "other", "mtp"})
 """what AWQ, GPTQ and the fp8 quantizers leave alone by themselves: they pack the linear layers of decoder blocks"""
 
 
 def read_quantization(config: Fields, native: int) -> Quantization:
     """The quantisation of a model from its configuration. Raises `SizingError` for a method that is not known."""
     block = config.section("quantization_config") or config.section("compression_config")
+    text = config.section("text_config")
+    if block is None and text is not None and "quantization_config" in text:
+        # Of the language model alone, as in Kimi-K2.5: its encoders stay as they are.
+        return read_quantization(text, native).sparing("vision", "audio")
     if block is None:
         return Quantization("none", native)
     method = block.word("quant_method").lower().replace("_", "-")
@@ -105,7 +116,7 @@ def _fp8(block: Fields, native: int) -> Quantization:
     if sizes is not None and len(sizes) != 2:
         raise block.fault("weight_block_size", "is no pair of numbers")
     form = Format("fp8", 8, block=(sizes[0], sizes[1]) if sizes else None, scale_bits=32)
-    return Quantization("fp8", native, ((None, form),), ignored=ignored, never=OUTSIDE)
+    return Quantization("fp8", native, ((None, form),), ignored=ignored, never=OUTSIDE - {"mtp"})
 
 
 def _fbgemm(block: Fields, native: int) -> Quantization:

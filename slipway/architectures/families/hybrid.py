@@ -83,7 +83,7 @@ def qwen_hybrid(config: Fields, end: End, model_type: str) -> Draft:
 def _qwen_experts(config: Fields) -> Experts:
     spec = read_experts(config, "num_experts", "moe_intermediate_size")
     shared = config.integer("shared_expert_intermediate_size")
-    return replace(spec, shared_width=shared, shared_gate=True)
+    return replace(spec, shared_width=shared, shared_name="shared_expert", shared_gate=True)
 
 
 def _predicting(draft: Draft, config: Fields, layer: Layer) -> Draft:
@@ -91,7 +91,7 @@ def _predicting(draft: Draft, config: Fields, layer: Layer) -> Draft:
     count = config.quiet("mtp_num_hidden_layers", config.quiet("num_nextn_predict_layers", 0, 0, 64), 0, 64)
     if not count:
         return draft
-    headed = with_prediction(replace(draft, layers=(*draft.layers, layer)), count, shares_ends=True)
+    headed = with_prediction(replace(draft, layers=(*draft.layers, layer)), count, "mtp.layers.0", shares_ends=True)
     return replace(headed, layers=draft.layers)
 
 

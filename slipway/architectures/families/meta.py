@@ -21,7 +21,7 @@ def llama4(config: Fields, end: End, model_type: str) -> Draft:
     kinds, window = attention_kinds(config, count, _chunks(config, count))
     width = config.integer("intermediate_size")
     experts = read_experts(config, "num_local_experts", "intermediate_size")
-    experts = Experts(experts.count, experts.per_token, width, shared_width=width)
+    experts = Experts(experts.count, experts.per_token, width, shared_width=width, shared_name="shared_expert")
     step = config.quiet("interleave_moe_layer_step", 1, 1)
     listed = config.integers("moe_layers")
     sparse = set(listed if listed else range(step - 1, count, step))

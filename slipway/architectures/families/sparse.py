@@ -28,7 +28,7 @@ def _mixtral(config: Fields) -> Experts:
 
 def _qwen2(config: Fields) -> Experts:
     shared = config.integer("shared_expert_intermediate_size")
-    return replace(_qwen3(config), shared_width=shared, shared_gate=True)
+    return replace(_qwen3(config), shared_width=shared, shared_name="shared_expert", shared_gate=True)
 
 
 def _qwen3(config: Fields) -> Experts:
@@ -118,22 +118,22 @@ def sparse(config: Fields, end: End, model_type: str) -> Draft:
     return with_prediction(draft, extra_layers) if extra_layers else draft
 
 
-def with_prediction(draft: Draft, count: int, *, shares_ends: bool = False) -> Draft:
+def with_prediction(draft: Draft, count: int, path: str = "", *, shares_ends: bool = False) -> Draft:
     """`draft` with `count` layers that predict a token further (DeepSeek-V3, arXiv 2412.19437 section 2.2): each is one
     more decoder layer, a projection of twice the width, three norms and, unless shared, its own embedding and output.
-    A token passes through them only where drafting is on."""
+    A token passes through them only where drafting is on. `path`: its name, where it is not the next layer's."""
     hidden = draft.hidden
+    path = path or f"layers.{len(draft.layers)}"
     table = 0 if shares_ends else 2 * draft.vocab * hidden
-    moved = tuple(_as_mtp(weight) for weight in draft.layers[-1].weights)
     own: tuple[Weight, ...] = (
-        *moved,
-        Linear("mtp", "eh_proj", 2 * hidden, hidden, used=0.0),
+        *(_as_mtp(weight, path) for weight in draft.layers[-1].weights),
+        Linear("mtp", f"{path}.eh_proj", 2 * hidden, hidden, used=0.0),
         Plain("mtp", norm(hidden, 3).elements + table, "tensor", 0.0),
     )
     return replace(draft, outside=draft.outside + own * count, speculative_layers=count)
 
 
-def _as_mtp(weight: Weight) -> Weight:
+def _as_mtp(weight: Weight, path: str) -> Weight:
     if isinstance(weight, Plain):
         return replace(weight, part="mtp", read=0.0)
-    return replace(weight, part="mtp", used=0.0)
+    return replace(weight, part="mtp", path=f"{path}.{weight.path}", used=0.0)
