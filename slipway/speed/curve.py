@@ -140,11 +140,9 @@ class Serving:
         return batch
 
     def point(self, batch: int) -> Point:
-        """With ranges: the prompt's and the step's errors need not fall together, so that each has its own."""
+        """With ranges: the first token's is that of prompts, the others' that of whatever takes most of the engine."""
         load, factor = self.at(batch), self.model.factor
-        wide = max(factor.prefill_band, factor.decode_band) if self.output else factor.prefill_band
-        share = self.prompt * load.rate
-        mixed = wide if share > 0.5 else factor.decode_band
+        mixed = factor.prefill_band if self.prompt * load.rate > 0.5 else factor.decode_band
         rate = band(load.rate, mixed)
         return Point(
             batch=batch,
