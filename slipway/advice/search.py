@@ -245,14 +245,28 @@ class Search:
         context, most = setup.max_model_len or 0, self.architecture.context
         if context > most:
             return _never(f"context {context} > {most} tokens that the model was made for")
+        unknown = _unknown(setup.engine, self.fixed)
+        if unknown is not None:
+            return _never(unknown)
         if not isinstance(setup.device, Gpu):
-            if not self.fixed.cpu_engine:
-                what = "on a CPU llama.cpp serves, and it reads GGUF files, which this model's is not"
-                return _never(what)
             if setup.engine != "llama.cpp":
                 return _never(f"{setup.engine} serves from GPUs, and this has none")
+            gguf = "on a CPU llama.cpp serves, and it reads GGUF files, which this model's is not"
+            return None if self.fixed.cpu_engine else _never(gguf)
         found = memory.impossible(self.architecture, setup)
         return _never(found) if found else None
+
+
+def _unknown(engine: Engine, fixed: Fixed) -> str | None:
+    """What somebody decided, and this engine has no setting for."""
+    facts = FACTS[engine]
+    if fixed.memory_fraction is not None and facts.memory_fraction is None:
+        return f"{engine} takes no share of the memory, and {fixed.memory_fraction} is asked for"
+    if fixed.max_num_batched_tokens is not None and facts.batched_tokens is None:
+        return f"{engine} is told no tokens of a step, and {fixed.max_num_batched_tokens} are asked for"
+    if fixed.kv_dtype != "auto" and fixed.kv_dtype not in facts.kv_dtypes:
+        return f"{engine} has no KV cache of type {fixed.kv_dtype}"
+    return None
 
 
 @cache

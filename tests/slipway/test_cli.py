@@ -187,6 +187,22 @@ def test_plan_for_programs(world: World) -> None:
     assert data["deadlines"]["health"]["seconds"] == 62
 
 
+def test_plan_shows_the_advice_that_it_follows(world: World) -> None:
+    world.files["auto.yaml"] = LOCAL + (
+        "  slipway:gpu: auto\n"
+        "  slipway:workload: {requests_per_second: 0.005, prompt: {mean: 64}, output: {mean: 32}, first_token: 20s}\n"
+    )
+    shown = world.run("plan", "auto.yaml")
+    assert shown.exit_code == 0
+    assert "advice" in shown.stdout
+    assert "CPU, 1 host local machine (2 vCPUs)" in shown.stdout
+    data = json.loads(world.run("plan", "auto.yaml", "--json").stdout)
+    assert len(data["advice"]) == 3
+    assert "llama.cpp" in data["advice"][0]
+    assert data["proxy"]["concurrency"] == int(data["engine"]["argv"][data["engine"]["argv"].index("--parallel") + 1])
+    assert "advice" not in json.loads(world.run("plan", FILE, "--json").stdout)
+
+
 def test_plan_before_images_are_built(world: World) -> None:
     world.effects = replace(world.effects, built_images=dict)
     assert "not-built-yet:engine-llama-cpp" in world.run("plan", FILE).stdout

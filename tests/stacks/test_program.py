@@ -18,6 +18,33 @@ def test_a_plan_becomes_hosts_services_and_gates(configure: Configure) -> None:
     assert "wave-2" not in steps, "nothing waits behind the last wave"
 
 
+ADVISED = {
+    "gpu": "auto",
+    "engine": None,
+    "model": "smollm2-135m-instruct",
+    "workload": {
+        "requests_per_second": 0.005, "prompt": {"mean": 64}, "output": {"mean": 32}, "first_token": "20s",
+    },
+    "offers": [{"provider": "ssh", "instance": "mine", "vcpus": 8, "memory": "32GiB", "price": 0.1}],
+}  # fmt: skip
+
+
+def test_what_advice_chose_is_shown_and_provisioned(configure: Configure) -> None:
+    preview = configure(**ADVISED).preview()
+    assert preview.resource_steps().keys() >= {"keys", "test", "h1"}
+    said = preview.diagnostics()
+    assert "smollm2-135m-instruct: CPU, 1 host ssh mine (8 vCPUs), llama.cpp, 1 replica a host, €73 a month" in said
+    assert "first token" in said
+    assert "meets every target" in said
+
+
+def test_what_nothing_carries_is_one_sentence(configure: Configure) -> None:
+    refused = configure(**ADVISED | {"workload": {"requests_per_second": 1000}}).preview(expect=None)
+    assert refused.exit != 0
+    assert "slipway:gpu: smollm2-135m-instruct: none of 1 offer meets every target" in refused.diagnostics()
+    assert "Traceback" not in refused.diagnostics()
+
+
 def test_every_stack_has_the_same_outputs(configure: Configure) -> None:
     shown = configure().preview().diagnostics()
     for name in ("endpoint", "model", "release", "hosts", "ca_certificate", "ssh_public_key", "api_key"):
