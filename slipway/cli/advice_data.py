@@ -44,4 +44,7 @@ def _fields(value: object) -> Mapping[Any, Any] | None:
     if isinstance(value, Setup):
         # A device's own figures, each with its source, are the same in every option: its name says which.
         return fields | {"device": value.device.name}
-    return fields | {"total": value.total, "verdict": value.verdict} if isinstance(value, TrainingFit) else fields
+    if isinstance(value, TrainingFit):
+        del fields["plan"]
+        return fields | {name: getattr(value, name) for name in ("total", "verdict", "smallest_gpus", "notes")}
+    return fields

@@ -48,8 +48,7 @@ def _options(console: Console, options: tuple[Option, ...], limit: int) -> None:
     _bars(console, rows.segments(chosen))
     _heading(console, "meets every target, cheapest first")
     _print(console, rows.RANKING, (rows.ranking(option) for option in options[:limit]), numbers=range(2, 9))
-    if len(options) > limit:
-        console.print(f"and {len(options) - limit} more; --limit shows them", style="dim")
+    _more(console, len(options) - limit)
     console.print()
     for line in (*chosen.costs.why, *chosen.notes):
         console.print(f"· {escape(line)}")
@@ -62,8 +61,14 @@ def _tuning(console: Console, options: tuple[TuningOption, ...], limit: int) -> 
     _bars(console, rows.tuning_segments(options[0]))
     _heading(console, "holds the fine-tuning, cheapest first")
     _print(console, rows.TUNING, (rows.tuning(option) for option in options[:limit]), numbers=range(2, 6))
-    if len(options) > limit:
-        console.print(f"and {len(options) - limit} more; --limit shows them", style="dim")
+    _more(console, len(options) - limit)
+    for note in options[0].fit.notes:
+        console.print(f"· {escape(note)}")
+
+
+def _more(console: Console, number: int) -> None:
+    if number > 0:
+        console.print(f"and {number} more; --limit shows them", style="dim")
 
 
 def _bars(console: Console, segments: tuple[rows.Segment, ...]) -> None:

@@ -36,9 +36,10 @@ def build_app(effects: Effects) -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
+    from slipway.cli.advising import add_advise
     from slipway.cli.fitting import add_fit
 
-    for add in (_add_check, _add_schema, _add_lock, _add_releases, _add_plan, _add_render, add_fit):
+    for add in (_add_check, _add_schema, _add_lock, _add_releases, _add_plan, _add_render, add_fit, add_advise):
         add(app, effects)
     return app
 
@@ -93,7 +94,7 @@ def _add_schema(app: typer.Typer, effects: Effects) -> None:
         if out is None:
             typer.echo(schema_text(), nl=False)
         else:
-            _write(effects, out, schema_text())
+            write(effects, out, schema_text())
 
 
 def _add_lock(app: typer.Typer, effects: Effects) -> None:
@@ -114,7 +115,7 @@ def _add_lock(app: typer.Typer, effects: Effects) -> None:
             return
         for item in chosen:
             path, text, count = write_lock(item, effects.resolve_packages(item), effects.image_digests())
-            _write(effects, path, text)
+            write(effects, path, text)
             typer.echo(f"{item.name}: {count} packages locked")
 
 
@@ -158,7 +159,7 @@ def _add_render(app: typer.Typer, effects: Effects) -> None:
         made, _, _ = _plan(effects, file)
         files = render_host(effects.templates(), made)
         for item in files:
-            _write(effects, out.rstrip("/") + item.path, item.content)
+            write(effects, out.rstrip("/") + item.path, item.content)
             typer.echo(out.rstrip("/") + item.path)
 
 
@@ -195,7 +196,8 @@ def _plan(effects: Effects, file: str) -> tuple[Plan, Settings, Advice | None]:
     return made, settings, advice
 
 
-def _write(effects: Effects, path: str, text: str) -> None:
+def write(effects: Effects, path: str, text: str) -> None:
+    """Write a file, and make the folders above it. Raises `SlipwayError`."""
     try:
         effects.write_text(path, text)
     except OSError as error:
