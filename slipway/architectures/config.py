@@ -35,7 +35,7 @@ def parse_config(
     """
     config = Fields(read_json(config_text, name, CONFIG_CHARACTERS), name)
     family, kind, task = find_family(config)
-    task = _task_by_name(name, task, config)
+    task = _task(name, task, config)
     dtype, native = _dtype(config, task)
     written = config
     if quantization_text is not None and "quantization_config" not in config:
@@ -72,12 +72,15 @@ def parse_config(
     return measured(architecture, index_text, header_bytes)
 
 
-def _task_by_name(name: str, task: Task, config: Fields) -> Task:
-    """Embedding and reranking models of Qwen3 and Gemma keep the class of the chat models they were made from."""
-    match = re.search(r"(?i)(embed|rerank)", name.rsplit("/", 1)[-1])
+def _task(name: str, task: Task, config: Fields) -> Task:
+    """Embedding and reranking models of Qwen and Gemma keep the class of the chat models they were made from: those
+    called Embedding, Reranker, or gte (general text embeddings)."""
+    if task == "generate" and config.word("model_type") == "whisper":
+        return "transcribe"
+    match = re.search(r"(?i)(embed|rerank|^gte-)", name.rsplit("/", 1)[-1])
     if task != "generate" or match is None:
         return task
-    found: Task = "embed" if match[1].lower() == "embed" else "rerank"
+    found: Task = "rerank" if match[1].lower() == "rerank" else "embed"
     config.notes.append(f"its name says what it is for: {found}")
     return found
 

@@ -48,6 +48,35 @@ ACTIVE = {
     "ibm-granite/granite-4.0-h-small": 9e9,  # its model card
 }
 
+TASKS = {
+    "meta-llama/Llama-3.1-8B-Instruct": "generate",
+    "google/gemma-3-27b-it": "generate",
+    "Alibaba-NLP/gte-Qwen2-7B-instruct": "embed",
+    "BAAI/bge-m3": "embed",
+    "intfloat/e5-mistral-7b-instruct": "embed",
+    "nomic-ai/nomic-embed-text-v1.5": "embed",
+    "Qwen/Qwen3-Embedding-8B": "embed",
+    "Qwen/Qwen3-Reranker-8B": "rerank",
+    "BAAI/bge-reranker-v2-m3": "rerank",
+    "openai/whisper-large-v3-turbo": "transcribe",
+}
+
+KEPT = {
+    # model → layers by what they keep for a request: of its configuration's layer_types, or its report
+    "meta-llama/Llama-3.1-8B-Instruct": {"full": 32},
+    "mistralai/Mistral-7B-v0.1": {"sliding": 32},
+    "google/gemma-3-27b-it": {"sliding": 52, "full": 10},
+    "google/gemma-4-E2B": {"sliding": 12, "full": 3, "none": 20},
+    "google/gemma-4-31B": {"sliding": 50, "full": 10},
+    "openai/gpt-oss-120b": {"sliding": 18, "full": 18},
+    "deepseek-ai/DeepSeek-R1": {"latent": 61},
+    "meta-llama/Llama-4-Scout-17B-16E-Instruct": {"chunked": 36, "full": 12},
+    "Qwen/Qwen3.6-27B": {"recurrent": 48, "full": 16},
+    "ibm-granite/granite-4.0-h-small": {"recurrent": 36, "full": 4},
+    "nvidia/Nemotron-H-8B-Base-8K": {"recurrent": 24, "full": 4, "none": 24},
+    "BAAI/bge-m3": {"none": 24},
+}
+
 PUBLISHED_LOGS = [
     "meta-llama/Llama-3.1-8B-Instruct",
     "meta-llama/Meta-Llama-3-8B",
@@ -137,6 +166,16 @@ def test_a_token_is_multiplied_with_the_active_parameters(name: str) -> None:
     architecture = catalogue.find(name)
     low = architecture.active_parameters
     assert 0.93 * low <= ACTIVE[name] <= 1.07 * (low + table(architecture))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_what_a_model_is_for(name: str) -> None:
+    assert catalogue.find(name).task == TASKS[name]
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_its_layers_keep(name: str) -> None:
+    assert {group.state: group.count for group in catalogue.find(name).groups} == KEPT[name]
 
 
 def test_a_quantised_copy_keeps_what_its_model_keeps_for_a_request() -> None:
