@@ -11,7 +11,6 @@ import typer
 
 from slipway.cli.effects import Effects
 from slipway.errors import SizingError
-from slipway.units import GIB, quoted
 
 if TYPE_CHECKING:
     from slipway.architectures.types import Architecture
@@ -139,6 +138,7 @@ def fit_data(architecture: Architecture, setup: Setup, found: Fit) -> dict[str, 
     """The answer as JSON-able data. Sizes are GiB a GPU, the fullest one; `fits` is the whole answer in one word."""
     from slipway.memory import changes, explain, impossible
     from slipway.memory.settings import resolved
+    from slipway.units import GIB
 
     plan = resolved(architecture, setup)
     reason = impossible(architecture, setup)
@@ -173,6 +173,7 @@ def show_fit(architecture: Architecture, setup: Setup, found: Fit) -> None:
 
     from slipway.memory import changes, explain, impossible
     from slipway.memory.settings import resolved
+    from slipway.units import GIB
 
     console = Console(highlight=False)
     plan = resolved(architecture, setup)
@@ -265,6 +266,7 @@ def _device(name: str) -> Gpu | Cpu:
 
 def _engine(name: str) -> Engine:
     from slipway.memory.types import Engine
+    from slipway.units import quoted
 
     found = ENGINES.get(name.strip().lower().replace("-", "."), ENGINES.get(name.strip().lower().replace("-", "")))
     if found is None:
@@ -276,6 +278,8 @@ def _engine(name: str) -> Engine:
 
 
 def _kv_dtype(engine: str, name: str) -> str:
+    from slipway.units import quoted
+
     plain = name.strip().lower()
     found = SPELLINGS.get(plain, plain)
     if found not in KV_DTYPES[engine]:
