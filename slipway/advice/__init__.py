@@ -54,7 +54,11 @@ def advise(
     missed.sort(key=lambda item: item[1].near)
     options = tuple(option(search, item.candidate, shown=index < shown) for index, item in enumerate(found))
     verdict = device(architecture, full, *_sides(search, allowed, found, missed))
-    chosen = several(architecture, full, found[0].candidate) if found else None
+    chosen = (
+        several(architecture, full, found[0].candidate, asked=search.fixed.tensor_parallel is not None)
+        if found
+        else None
+    )
     return Advice(
         model=architecture.name,
         workload=full,

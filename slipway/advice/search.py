@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
 
-from slipway import cpus, memory, offers, speed
+from slipway import memory, offers, speed
 from slipway.advice.texts import count, gib, seconds
 from slipway.advice.types import Fixed
 from slipway.architectures.types import Architecture
@@ -95,6 +95,8 @@ class Search:
     _measured: dict[Key, Measured] = field(init=False)
     _slow: list[Cpu] = field(init=False, default_factory=list)
     """CPUs on which one request alone misses a latency target"""
+    _capacities: dict[int, Capacity] = field(init=False, default_factory=dict)
+    """by the identity of what was measured, which is kept as long"""
 
     def __post_init__(self) -> None:
         shape = replace(self.architecture, name="", source="", notes=())
@@ -102,8 +104,7 @@ class Search:
 
     def on(self, offer: Offer) -> Candidate | Miss:
         """The smallest way in which this offer meets every target, or what its largest setup misses first."""
-        on_cpu = offer.gpu is None or self.fixed.gpus == 0
-        have = 0 if on_cpu else offer.gpus if self.fixed.gpus is None else self.fixed.gpus
+        on_cpu, have = self._has(offer)
         if have > offer.gpus or (self.fixed.gpus and on_cpu):
             return _never(f"{count(offer.gpus, 'GPU')} < the {self.fixed.gpus} that are asked for")
         best: Candidate | None = None
@@ -121,15 +122,25 @@ class Search:
                 break
         return best or miss or _never(f"no number of its {have} GPUs divides the model's attention heads")
 
+    def _has(self, offer: Offer) -> tuple[bool, int]:
+        """Whether its CPU serves, and how many of its GPUs are to be used."""
+        if offer.gpu is None or self.fixed.gpus == 0:
+            return True, 0
+        return False, offer.gpus if self.fixed.gpus is None else self.fixed.gpus
+
     def capacity(self, measured: Measured) -> Capacity:
         """What a replica that misses nothing carries."""
-        assert measured.fit is not None  # noqa: S101 - it misses nothing
-        return speed.capacity(self.architecture, measured.setup, measured.fit, self.workload)
+        found = self._capacities.get(id(measured))
+        if found is None:
+            assert measured.fit is not None  # noqa: S101 - it misses nothing
+            found = speed.capacity(self.architecture, measured.setup, measured.fit, self.workload)
+            self._capacities[id(measured)] = found
+        return found
 
     def largest(self, offer: Offer) -> Measured:
         """The offer's largest setup: as many GPUs as one replica may have, or its CPU."""
-        on_cpu = offer.gpu is None or self.fixed.gpus == 0
-        sizes = list(self._sizes(0 if on_cpu else offer.gpus))
+        on_cpu, have = self._has(offer)
+        sizes = list(self._sizes(have))
         return self._measure(offer, sizes[-1] if sizes else 1, on_cpu)
 
     def cpu_rank(self, offer: Offer) -> tuple[bool, float, int]:
@@ -172,7 +183,7 @@ class Search:
         )
         found = self._measured.get(key)
         if found is None:
-            device = _cpu(offer.cpu, offer.vcpus, offer.memory) if on_cpu else offers.device(offer)
+            device = _cpu(offer) if on_cpu else offers.device(offer)
             found = self._measured[key] = self._fresh(device, size)
         return found
 
@@ -270,14 +281,15 @@ def _unknown(engine: Engine, fixed: Fixed) -> str | None:
 
 
 @cache
-def _cpu(name: str | None, vcpus: int, have: int) -> Cpu:
-    """An instance's part of its CPU, with the memory that the system leaves to the model."""
-    return cpus.find_cpu(name or "generic-x86").part(vcpus, max(have - SYSTEM_MEMORY, 1))
+def _cpu(offer: Offer) -> Gpu | Cpu:
+    """The offer's CPU, with the memory that the system leaves to the model."""
+    left = max(offer.memory - SYSTEM_MEMORY, 1)
+    return offers.device(offer.model_copy(update={"gpu": None, "memory": left}))
 
 
 def fastest_first(listed: Iterable[Offer]) -> tuple[Offer, ...]:
     """In the order in which least has to be measured: what a fast CPU misses, slower ones miss as well."""
-    return tuple(sorted(listed, key=lambda offer: -_cpu(offer.cpu, offer.vcpus, offer.memory).bandwidth))
+    return tuple(sorted(listed, key=lambda offer: -_cpu(offer).bandwidth))
 
 
 @lru_cache(maxsize=256)

@@ -11,8 +11,11 @@ from slipway.estimates import Range
 from slipway.workload import FullWorkload
 
 
-def several(architecture: Architecture, workload: FullWorkload, chosen: Candidate) -> Several | None:
-    """None for a CPU. The cost of several is what they say to each other, and how much goes when one of them fails."""
+def several(architecture: Architecture, workload: FullWorkload, chosen: Candidate, *, asked: bool) -> Several | None:
+    """None for a CPU. The cost of several is what they say to each other, and how much goes when one of them fails.
+
+    `asked`: somebody decided the number.
+    """
     measured = chosen.measured
     gpus = measured.setup.gpus
     if gpus == 0:
@@ -30,6 +33,8 @@ def several(architecture: Architecture, workload: FullWorkload, chosen: Candidat
     communication = speed.communication_share(architecture, measured.setup, batch, context)
     talk = f"{gpus} GPUs spend {share(communication.mid)} of a decode step on talking to each other"
     single = chosen.single
+    if asked:
+        return Several(gpus, "none", communication, f"{gpus} GPUs are asked for; {talk}; {blast}")
     if single is None:
         reason = f"fewer hosts than with one GPU a replica ({count(chosen.hosts, 'host')})"
         return Several(gpus, "throughput", communication, f"{reason}; {talk}; {blast}")

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from bench import bootstrap, hosts, noop, preview, up
+from bench import advice, bootstrap, hosts, noop, preview, up
 from bench.peers.steps import steps_of
 from bench.report import Report
 from bench.running import BenchError, run_main, timed
@@ -58,10 +58,17 @@ def test_a_ratio_needs_both_contenders() -> None:
         (bootstrap, [], {"rounds": 3}),
         (preview, ["--hosts", "5"], {"hosts": 5, "rounds": 3}),
         (up, ["--rounds", "2"], {"rounds": 2}),
+        (advice, ["--rounds", "2"], {"rounds": 2}),
     ],
 )
 def test_arguments(module: ModuleType, argv: list[str], expected: dict[str, int]) -> None:
     assert vars(module.parse(argv)) == expected
+
+
+def test_advice_is_timed_on_every_pair() -> None:
+    said = json.loads(advice.run(1, ["Qwen/Qwen3-0.6B", "Qwen/Qwen3-8B"]).json_line())
+    assert said["pairs"] == said["models"] * said["offers"] == 2 * said["offers"]
+    assert set(said["seconds"]) == {advice.RANKED, advice.ADVISED}
 
 
 def test_the_steps_of_the_peers_are_those_of_the_release() -> None:
