@@ -106,6 +106,10 @@ class Fields:
         value = self.maybe(key, low, high)
         return default if value is None else value
 
+    def automatic(self, key: str, otherwise: int) -> int:
+        """A whole number; `otherwise` where nothing or "auto" is written."""
+        return otherwise if self.values.get(key) in (None, "auto") else self.integer(key)
+
     def flag(self, key: str, default: bool) -> bool:
         value = self.values.get(key)
         if value is None:

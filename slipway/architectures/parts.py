@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from slipway.architectures.quantization import Quantization
@@ -84,13 +84,20 @@ def ends(hidden: int, vocab: int, *, tied: bool, head: bool = True, bias: bool =
     return (table, Linear("lm_head", "lm_head", hidden, vocab, bias=bias)) if head else (table,)
 
 
-def groups_of(layers: Iterable[Layer]) -> tuple[LayerGroup, ...]:
+def alike(layers: tuple[Layer, ...]) -> Iterator[tuple[Layer, int]]:
+    """Each different layer and how many there are. Equal ones are one object, which is quicker than to compare them."""
+    objects = {id(layer): layer for layer in layers}
+    for key, count in Counter(map(id, layers)).items():
+        yield objects[key], count
+
+
+def groups_of(layers: tuple[Layer, ...]) -> tuple[LayerGroup, ...]:
     """The layers' groups, equal ones as one with a count."""
     counts: Counter[LayerGroup] = Counter()
-    for layer in layers:
-        counts[layer.group] += 1
+    for layer, times in alike(layers):
+        counts[layer.group] += times
         if layer.parallel is not None:
-            counts[layer.parallel] += 1
+            counts[layer.parallel] += times
     return tuple(replace(group, count=count) for group, count in counts.items())
 
 
@@ -110,6 +117,8 @@ def parts_of(draft: Draft, quantization: Quantization) -> tuple[Part, ...]:
             add(weight.part, weight.split, weight.read, weight.elements * times, quantization.native)
             return
         elements = weight.inputs * weight.outputs * weight.copies * times
+        if not elements:
+            return
         bits = quantization.bits(weight.part, path or weight.path, weight.inputs, weight.outputs)
         add(weight.part, weight.split, weight.used, elements, bits)
         if weight.bias:
@@ -123,7 +132,7 @@ def parts_of(draft: Draft, quantization: Quantization) -> tuple[Part, ...]:
             for weight in layer.weights:
                 weigh(weight, 1, f"layers.{index}.{weight.path}" if isinstance(weight, Linear) else None)
     for layers in (draft.beside,) if quantization.by_layer else (draft.layers, draft.beside):
-        for layer, times in Counter(layers).items():
+        for layer, times in alike(layers):
             for weight in layer.weights:
                 weigh(weight, times, f"layers.0.{weight.path}" if isinstance(weight, Linear) else None)
     return tuple(

@@ -21,7 +21,7 @@ def read_latent(config: Fields, *, indexed: bool = False) -> Latent:
     """The dimensions of MLA."""
     return Latent(
         heads=config.integer("num_attention_heads", high=2**16),
-        q_rank=config.quiet("q_lora_rank", 0, 0),
+        q_rank=config.integer("q_lora_rank") if indexed else config.quiet("q_lora_rank", 0, 0),
         kv_rank=config.integer("kv_lora_rank"),
         nope=config.integer("qk_nope_head_dim", low=0),
         rope=config.integer("qk_rope_head_dim", low=0),

@@ -135,12 +135,10 @@ def granite(config: Fields, end: End, model_type: str) -> Draft:
 def _mamba2(config: Fields, hidden: int) -> Mamba2:
     """The names that Bamba gave to Mamba-2's dimensions, which Granite and Falcon-H1 took over."""
     heads = config.integer("mamba_n_heads", high=2**16)
-    dim = config.values.get("mamba_d_head")
     inner = config.quiet("mamba_d_ssm", config.quiet("mamba_expand", 2, 1, 64) * hidden, 1)
-    head_dim = inner // heads if dim in {None, "auto"} else config.integer("mamba_d_head", high=2**16)
     return Mamba2(
         heads=heads,
-        head_dim=max(head_dim, 1),
+        head_dim=config.automatic("mamba_d_head", max(inner // heads, 1)),
         groups=config.integer("mamba_n_groups", high=2**16),
         state=config.integer("mamba_d_state"),
         kernel=config.integer("mamba_d_conv", high=256),
@@ -191,11 +189,10 @@ def jamba(config: Fields, end: End, model_type: str) -> Draft:
     hidden, count = config.integer("hidden_size"), layer_count(config)
     heads, width = read_heads(config, hidden), config.integer("intermediate_size")
     inner = config.quiet("mamba_expand", 2, 1, 64) * hidden
-    rank = config.values.get("mamba_dt_rank")
     mixer = Mamba1(
         inner=inner,
         state=config.quiet("mamba_d_state", 16, 1),
-        rank=-(-hidden // 16) if rank in {None, "auto"} else config.integer("mamba_dt_rank"),
+        rank=config.automatic("mamba_dt_rank", -(-hidden // 16)),
         kernel=config.quiet("mamba_d_conv", 4, 1, 256),
         bias=config.flag("mamba_proj_bias", False),
         conv_bias=config.flag("mamba_conv_bias", True),
@@ -227,11 +224,10 @@ def mamba1(config: Fields, end: End, model_type: str) -> Draft:
     del model_type
     hidden, count = config.integer("hidden_size", "d_model"), layer_count(config, default=None)
     inner = config.quiet("intermediate_size", config.quiet("expand", 2, 1, 64) * hidden, 1)
-    rank = config.values.get("time_step_rank")
     mixer = Mamba1(
         inner=inner,
         state=config.integer("state_size"),
-        rank=-(-hidden // 16) if rank in {None, "auto"} else config.integer("time_step_rank"),
+        rank=config.automatic("time_step_rank", -(-hidden // 16)),
         kernel=config.integer("conv_kernel", high=256),
         bias=config.flag("use_bias", False),
         conv_bias=config.flag("use_conv_bias", True),
