@@ -160,6 +160,24 @@ def test_bytes_of_the_files_agree_with_the_configuration() -> None:
     assert {name: share for name, share in off.items() if abs(share) > 0.03} == {}
 
 
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        # all files of the repository, as public documents quote them
+        ("openai/gpt-oss-20b", 13_761_264_768),
+        ("openai/gpt-oss-120b", 65_248_815_744),
+        ("deepseek-ai/DeepSeek-V3", 688_586_727_753),
+        ("deepseek-ai/DeepSeek-R1", 688_586_727_753),
+        ("Qwen/Qwen3.5-397B-A17B-GPTQ-Int4", 235_657_499_488),
+        ("meta-llama/Llama-4-Scout-17B-16E-Instruct", 217_283_738_720),
+        ("google/gemma-3-27b-it", 54_864_980_440),
+    ],
+)
+def test_all_parts_together_weigh_what_the_files_do(name: str, size: int) -> None:
+    """With the prediction head, which the files hold and engines leave out; headers are what is left."""
+    assert sum(part.bytes for part in catalogue.find(name).parts) == pytest.approx(size, rel=1e-3)
+
+
 @pytest.mark.parametrize("name", ACTIVE)
 def test_a_token_is_multiplied_with_the_active_parameters(name: str) -> None:
     """Makers count the embedding table or not, and round: the published figure lies between, within 7 %."""
