@@ -187,10 +187,11 @@ def latency_plots(advice: Advice) -> tuple[Plot, ...]:
     if not shown:
         return ()
     workload = advice.workload
-    return (
+    found = (
         _latency(shown, "token", "Time per token against concurrency", workload.per_token),
         _latency(shown, "first", "Time to the first token against concurrency", workload.first_token),
     )
+    return tuple(plot for plot in found if plot is not None)
 
 
 def latency_table(advice: Advice) -> tuple[tuple[str, ...], ...]:
@@ -216,7 +217,8 @@ def _value(point: Point, name: str) -> Range:
     return point.per_token if name == "token" else point.first_token_p95
 
 
-def _latency(shown: Sequence[Option], name: str, title: str, target: float) -> Plot:
+def _latency(shown: Sequence[Option], name: str, title: str, target: float) -> Plot | None:
+    """None where it takes no time at all: a model that makes embeddings has no second token."""
     chosen = shown[0]
     best = chosen.capacity.best
     slow = DEAR * _value(chosen.curve[0], name).mid
@@ -224,6 +226,8 @@ def _latency(shown: Sequence[Option], name: str, title: str, target: float) -> P
     x = doubling_axis("requests at once on one replica", max(option.curve[-1].batch for option in shown))
     values = [_value(point, name).mid for option in shown for point in option.curve]
     values += [_value(point, name).high for point in chosen.curve]
+    if not max(values):
+        return None
     wanted = [target] if math.isfinite(target) else []
     # A target far above everything would press the lines flat; so would lines that shoot up far beyond it.
     wanted = [value for value in wanted if value < 2 * max(values)]

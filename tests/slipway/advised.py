@@ -13,6 +13,7 @@ from slipway.workload import Workload
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 SMALL = "Qwen/Qwen2.5-0.5B-Instruct"
+EMBEDDING = "BAAI/bge-m3"
 NASTY = '<script>alert("1")</script>&'
 
 
@@ -33,7 +34,7 @@ OFFERS = (
 
 @cache
 def advice(name: str) -> Advice:
-    """One of: chat, cpu, batch, nothing, tuning, day, free, nasty."""
+    """One of: chat, cpu, batch, nothing, tuning, day, free, nasty, embed."""
     model, workload, offers = MODEL, _WORKLOADS.get(name, {}), OFFERS
     if name == "cpu":
         model, offers = SMALL, OFFERS[-1:]
@@ -41,6 +42,8 @@ def advice(name: str) -> Advice:
         offers = tuple(offer.model_copy(update={"price": 0.0, "spot": None, "storage_price": None}) for offer in OFFERS)
     if name == "nasty":
         offers = (OFFERS[1].model_copy(update={"instance": NASTY}),)
+    if name == "embed":
+        model = EMBEDDING
     architecture = catalogue.find(model)
     if name == "nasty":
         architecture = dataclasses.replace(architecture, name=NASTY)
