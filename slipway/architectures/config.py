@@ -75,8 +75,6 @@ def parse_config(
 def _task(name: str, task: Task, config: Fields) -> Task:
     """Embedding and reranking models of Qwen and Gemma keep the class of the chat models they were made from: those
     called Embedding, Reranker, or gte (general text embeddings)."""
-    if task == "generate" and config.word("model_type") == "whisper":
-        return "transcribe"
     match = re.search(r"(?i)(embed|rerank|^gte-)", name.rsplit("/", 1)[-1])
     if task != "generate" or match is None:
         return task

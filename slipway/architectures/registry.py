@@ -14,6 +14,7 @@ from slipway.architectures.families import (
     gemma,
     hybrid,
     latent,
+    linear,
     mamba,
     meta,
     multimodal,
@@ -121,6 +122,10 @@ FAMILIES = (
     Family("Bamba", "bamba", mamba.bamba),
     Family("FalconH1", "falcon_h1", mamba.falcon_h1),
     Family("Jamba", "jamba", mamba.jamba),
+    Family("MiniMax", "minimax", linear.minimax),
+    Family("MiniMaxText01", "minimax_text_01", linear.minimax),
+    Family("MiniMaxM1", "minimax_m1", linear.minimax),
+    Family("KimiLinear", "kimi_linear", linear.kimi_linear),
     Family("Mamba", "mamba", mamba.mamba1),
     Family("Mamba2", "mamba2", mamba.mamba2),
     Family("DeciLM", "nemotron_nas", nas.nas),
@@ -128,6 +133,7 @@ FAMILIES = (
     Family("Bert", "bert", encoders.bert),
     Family("Roberta", "roberta", encoders.bert),
     Family("XLMRoberta", "xlm_roberta", encoders.bert),
+    Family("MPNet", "mpnet", encoders.bert),
     Family("NomicBert", "nomic_bert", encoders.nomic),
     Family("New", "gte", encoders.gte),
     Family("Gte", "gte", encoders.gte),
@@ -163,7 +169,7 @@ def find_family(config: Fields) -> tuple[Family, str, Task]:
     if not classes:
         family = _by_type().get(model_type)
         if family is not None:
-            return family, model_type, "generate"
+            return family, model_type, "transcribe" if family.read is encoders.whisper else "generate"
         what = f"no class under 'architectures', and the model_type {quoted(model_type)} is not known"
         fix = f"Take the model's own config.json; known types are {', '.join(sorted(_by_type()))}"
         raise SizingError(what, where=config.where, fix=fix)
@@ -172,7 +178,7 @@ def find_family(config: Fields) -> tuple[Family, str, Task]:
     family = _by_stem().get(match[1].lower()) if match else None
     if match is None or family is None:
         raise _unknown(config, kind, model_type)
-    return family, kind, SUFFIXES[match[2]]
+    return family, kind, "transcribe" if family.read is encoders.whisper else SUFFIXES[match[2]]
 
 
 def _unknown(config: Fields, kind: str, model_type: str) -> SizingError:

@@ -75,8 +75,20 @@ def read_heads(config: Fields, hidden: int, defaults: tuple[int, int, int] | Non
 
 
 def read_context(config: Fields, *keys: str, default: int | None = None) -> int:
-    """Tokens that the model was made for, longer where YaRN was part of its training (`original` times `factor`)."""
-    return config.integer(*(keys or ("max_position_embeddings",)), high=2**31, default=default)
+    """Tokens that the model takes, stretched where its rotary positions are, as vLLM's `_get_and_verify_max_len`
+    (vllm/config/model.py) has it: YaRN by its factor from the original length, linear and dynamic scaling from the
+    written one. Others, and Gemma 3's linear one, are in the written length already."""
+    written = config.integer(*(keys or ("max_position_embeddings",)), high=2**31, default=default)
+    scaling = config.section("rope_scaling") or config.section("rope_parameters")
+    if scaling is None:
+        return written
+    kind = scaling.word("rope_type") or scaling.word("type")
+    factor = scaling.number("factor", 1.0, 0.01, 100_000.0)
+    if kind == "yarn":
+        return max(int(scaling.quiet("original_max_position_embeddings", written, 1, 2**31) * factor), 1)
+    if kind in {"linear", "dynamic"} and not config.word("model_type").startswith("gemma3"):
+        return max(int(written * factor), 1)
+    return written
 
 
 def decoder(config: Fields, end: End, style: Style) -> Draft:

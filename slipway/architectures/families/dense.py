@@ -24,6 +24,16 @@ def _cohere2_kinds(config: Fields, count: int) -> tuple[State, ...]:
     return every(count, config.integer("sliding_window_pattern", "_sliding_window_pattern", default=4), "sliding")
 
 
+def _exaone4_kinds(config: Fields, count: int) -> tuple[State, ...]:
+    """A pattern such as LLLG, L for local, over and over."""
+    pattern = config.values.get("sliding_window_pattern")
+    if not isinstance(pattern, str):
+        return every(count, config.quiet("sliding_window_pattern", 1, 1), "sliding")
+    if not pattern or set(pattern) - set("LG"):
+        raise config.fault("sliding_window_pattern", "is not made of L and G")
+    return tuple("sliding" if pattern[index % len(pattern)] == "L" else "full" for index in range(count))
+
+
 def _olmo3_kinds(_config: Fields, count: int) -> tuple[State, ...]:
     return every(count, 4, "sliding")
 
@@ -45,12 +55,14 @@ STYLES = {
     "cohere2": Style(qkv_bias=ATTENTION, o_bias=ATTENTION, norms=1, tied=True, kinds=_cohere2_kinds),
     "smollm3": Style(qkv_bias=ATTENTION, o_bias=ATTENTION, mlp_bias="mlp_bias", tied=True),
     "glm4": Style(qkv_bias=ATTENTION, norms=4, fused=True),
-    "exaone4": Style(qk_norm="head"),
+    "exaone4": Style(qk_norm="head", kinds=_exaone4_kinds),
     "seed_oss": Style(qkv_bias=ATTENTION, o_bias=False, mlp_bias="mlp_bias"),
     "ernie4_5": Style(tied=True),
     "internlm2": Style(qkv_bias="bias", o_bias="bias"),
     "internlm3": Style(qkv_bias="qkv_bias", o_bias="bias", mlp_bias="bias"),
-    "starcoder2": Style(qkv_bias=True, o_bias=True, mlp_bias=True, gated=False, norm_bias=True, tied=True),
+    "starcoder2": Style(
+        qkv_bias=True, o_bias=True, mlp_bias=True, gated=False, norm_bias=True, tied=True, kinds=window_everywhere
+    ),
 }
 
 

@@ -46,16 +46,19 @@ def _encoder(  # noqa: PLR0917 - the dimensions of one kind of model, named at e
 
 
 def bert(config: Fields, end: End, model_type: str) -> Draft:
-    """BERT and RoBERTa: learnt positions, biases everywhere."""
+    """BERT, RoBERTa and MPNet: learnt positions, biases everywhere."""
     hidden, vocab = config.integer("hidden_size"), config.integer("vocab_size", high=2**26)
     heads, width = config.integer("num_attention_heads", high=2**16), config.integer("intermediate_size")
     positions, types = config.integer("max_position_embeddings"), config.quiet("type_vocab_size", 2, 0)
+    relative = 0
+    if model_type == "mpnet":
+        types, relative = 0, config.quiet("relative_attention_num_buckets", 32) * heads
     # RoBERTa's positions start behind the padding token, so two of them are never used.
     context = max(positions - 2, 1) if model_type != "bert" else positions
     square = _bert_attention(hidden, bias=True)
     layer = Layer((*square, *mlp(hidden, width, gated=False, bias=True), norm(hidden, 2, bias=True)), NO_STATE)
     around = (
-        Plain("embedding", (positions + types) * hidden, "tensor", read=0.0),
+        Plain("embedding", (positions + types) * hidden + relative, "tensor", read=0.0),
         norm(hidden, 1, bias=True),
         *_head(hidden, end, dense=True),
     )
@@ -69,6 +72,11 @@ def _bert_attention(hidden: int, *, bias: bool) -> tuple[Weight, ...]:
 def nomic(config: Fields, end: End, model_type: str) -> Draft:
     """NomicBERT: rotary positions, a gated feed-forward, no biases. Its files use GPT-2's names."""
     del model_type
+    if config.quiet("num_experts", 0) or config.quiet("moe_every_n_layers", 0):
+        fix = "Use a model without them, or a GGUF file of this one"
+        raise config.fault(
+            "num_experts", "is written: NomicBERT with experts, whose tensors Slipway does not know", fix
+        )
     hidden = config.integer("n_embd", "hidden_size")
     heads = config.integer("n_head", "num_attention_heads", high=2**16)
     width = config.maybe("n_inner") or config.quiet("intermediate_size", 4 * hidden, 1)
