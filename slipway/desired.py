@@ -64,6 +64,51 @@ class ContainerStack(Desired):
     registry_mirrors: tuple[str, ...] = ()
 
 
+class ExpectedGpus(Desired):
+    """What the host must turn out to have; None where the plan leaves it open."""
+
+    count: int | None = None
+    name: str | None = None
+    """as nvidia-smi prints it, or a part of it, such as "L40S" """
+    compute_capability: str | None = None
+    memory_mib: int | None = None
+    """of each, as nvidia-smi prints the total"""
+
+
+class GpuDesired(Desired):
+    """Everything of NVIDIA's on one host. Versions are upstream's ("580.126.20"), those of packages are Debian's."""
+
+    mode: Literal["pin", "adopt"] = "pin"
+    """pin: install and hold. adopt: an image brought the driver; verify that it is this one, and hold it."""
+    archive: Literal["nvidia", "ubuntu", "debian"]
+    driver: str
+    branch: str
+    modules: Literal["open", "proprietary"]
+    cuda: str
+    toolkit: str
+    """version of the container toolkit's four packages"""
+    packages: tuple[Package, ...]
+    """every package of the driver and the toolkit, at one version each; installed in one transaction"""
+    nvswitch_packages: tuple[Package, ...] = ()
+    """fabric manager and its libraries, only on a host with NVSwitch"""
+    nvlink5_packages: tuple[Package, ...] = ()
+    """what the fabric of fifth-generation NVLink needs besides"""
+    sources: tuple[str, ...] = ()
+    """deb822 paragraphs of NVIDIA's archives, mirrors or local ones; they stand beside the host's own"""
+    key: str = Field(default="", repr=False)
+    """the archive's public key, ASCII-armoured"""
+    key_fingerprint: str = ""
+    """of that key, 40 hex digits; another key is refused"""
+    headers: str | None = None
+    """package with the headers of the running kernel, where modules are built on the host"""
+    expected: ExpectedGpus = ExpectedGpus()
+    mig: str | None = None
+    """profile that every GPU is cut into, such as "1g.10gb"; None leaves MIG as it is"""
+    ecc: bool | None = None
+    power_limit: int | None = None
+    """watts a GPU"""
+
+
 class HostDesired(Desired):
     """What a release asks of one host. `os` is `id:version_id` as in /etc/os-release, for example `debian:12`."""
 
@@ -74,6 +119,7 @@ class HostDesired(Desired):
     images: tuple[Image, ...] = ()
     apt_sources: tuple[str, ...] = ()
     """deb822 paragraphs or one-line `deb` entries that replace the host's own; empty leaves the host's as they are."""
+    gpu: GpuDesired | None = None
 
 
 class ModelFile(Desired):
