@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from slipway.auto import architecture_of, offers_of, settled
@@ -183,6 +185,14 @@ def test_what_nothing_meets_says_what_to_relax(more: str, sentences: tuple[str, 
         settled(settings(more))
     for sentence in sentences:
         assert sentence in str(caught.value)
+
+
+def test_the_example_of_the_documentation() -> None:
+    text = (Path(__file__).parents[2] / "docs/advise.md").read_text(encoding="utf-8")
+    example = text.split("```yaml\n", 1)[1].split("```", 1)[0]
+    done, advice = settled(settings(example.removeprefix("config:\n")))
+    assert advice is not None
+    assert done.engine.name == "llama.cpp"
 
 
 def test_an_architecture_that_is_not_known() -> None:

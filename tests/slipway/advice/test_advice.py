@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from slipway.advice import advise
+from slipway.advice import advise, texts
 from slipway.advice.search import UNSUPPORTED, Candidate, Search
 from slipway.advice.types import Advice, Fixed
 from slipway.architectures import catalogue
@@ -108,6 +109,13 @@ def test_several_gpus_where_one_is_too_slow() -> None:
     assert found.several is not None
     assert found.several.constraint == "latency"
     assert found.several.gpus > 1
+
+
+def test_several_gpus_that_are_asked_for() -> None:
+    found = asked(SMALL, fixed=Fixed(tensor_parallel=2), listed=(offer(gpu="L4", gpus=2),))
+    assert found.several is not None
+    assert (found.several.constraint, found.several.gpus) == ("none", 2)
+    assert "2 GPUs are asked for" in found.several.why
 
 
 def test_one_gpu_a_replica_where_one_does() -> None:
@@ -214,6 +222,10 @@ def test_fine_tuning_is_judged_by_memory(purpose: str, gpus: int) -> None:
     assert found.tuning[0].gpus >= gpus
     assert "fine-tune" in found.summary[0]
     assert any("has none" in item.why for item in found.rejections)
+
+
+def test_doctests() -> None:
+    assert doctest.testmod(texts).failed == 0
 
 
 def test_fine_tuning_that_fits_nowhere() -> None:
