@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 from slipway.advice.texts import count, gib
@@ -14,6 +15,8 @@ from slipway.cli import advice_rows as rows
 
 BAR = 40
 """characters of the longest bar"""
+WIDE = 125
+"""columns of a terminal from which on a ranking is a table; a narrower one would break names of offers in pieces"""
 
 
 def show_advice(advice: Advice, limit: int, console: Console | None = None) -> None:
@@ -47,7 +50,7 @@ def _options(console: Console, options: tuple[Option, ...], limit: int) -> None:
     _heading(console, f"memory of {unit}: {gib(rows.total_memory(chosen))}")
     _bars(console, rows.segments(chosen))
     _heading(console, "meets every target, cheapest first")
-    _print(console, rows.RANKING, (rows.ranking(option) for option in options[:limit]), numbers=range(2, 9))
+    _ranking(console, rows.RANKING, [rows.ranking(option) for option in options[:limit]])
     _more(console, len(options) - limit)
     console.print()
     for line in (*chosen.costs.why, *chosen.notes):
@@ -60,10 +63,21 @@ def _tuning(console: Console, options: tuple[TuningOption, ...], limit: int) -> 
     _heading(console, f"memory of a GPU: {gib(options[0].fit.usable.mid)}")
     _bars(console, rows.tuning_segments(options[0]))
     _heading(console, "holds the fine-tuning, cheapest first")
-    _print(console, rows.TUNING, (rows.tuning(option) for option in options[:limit]), numbers=range(2, 6))
+    _ranking(console, rows.TUNING, [rows.tuning(option) for option in options[:limit]])
     _more(console, len(options) - limit)
     for note in options[0].fit.notes:
         console.print(f"· {escape(note)}")
+
+
+def _ranking(console: Console, head: tuple[str, ...], ranked: list[tuple[str, ...]]) -> None:
+    """Offer, hardware and figures, a line each; on a narrow terminal the figures stand below the offer."""
+    if console.width >= WIDE:
+        _print(console, head, ranked, numbers=range(2, len(head)))
+        return
+    for place, hardware, *figures in ranked:
+        console.print(f"{escape(place)}: {escape(hardware)}")
+        said = ", ".join(f"{name} {figure}" for name, figure in zip(head[2:], figures, strict=True))
+        console.print(Padding(escape(said), (0, 0, 0, 4)))
 
 
 def _more(console: Console, number: int) -> None:
