@@ -223,6 +223,8 @@ def _notes(architecture: Architecture, setup: Setup, plan: Resolved) -> list[str
     remark = weight_only(architecture, setup.device) if isinstance(setup.device, Gpu) else None
     if remark:
         notes.append(remark)
+    if plan.kv_dtype != setup.kv_dtype:
+        notes.append(f"its checkpoint asks for keys and values in {plan.kv_dtype}; --kv-dtype says otherwise")
     if architecture.context and plan.length > architecture.context:
         notes.append(f"{plan.length} tokens are more than the {architecture.context} that the model was made for")
     if setup.engine_version is None:
@@ -239,7 +241,7 @@ def _settings(setup: Setup, plan: Resolved) -> dict[str, Any]:
         "max_model_len": plan.length,
         "max_num_seqs": plan.sequences,
         "max_num_batched_tokens": plan.batched,
-        "kv_dtype": setup.kv_dtype,
+        "kv_dtype": plan.kv_dtype,
         "enforce_eager": not setup.cuda_graphs,
         "speculative_tokens": setup.speculative_tokens,
     }

@@ -9,6 +9,7 @@ from slipway.architectures.types import Architecture, Part
 from slipway.gpus import Gpu, gpus
 from slipway.memory.fit import fit
 from slipway.memory.possible import impossible, unsupported
+from slipway.memory.settings import resolved
 from slipway.memory.types import Fit, Setup
 from slipway.units import GIB
 
@@ -89,7 +90,7 @@ def _shorter(architecture: Architecture, setup: Setup, found: Fit) -> Iterator[s
 
 def _smaller_keys(architecture: Architecture, setup: Setup) -> Iterator[str]:
     name = "q8_0" if setup.engine == "llama.cpp" else "fp8"
-    if setup.kv_dtype in {"auto", "bf16", "fp16"}:
+    if resolved(architecture, setup).kv_dtype in {"auto", "bf16", "fp16"}:
         yield from _tried(architecture, replace(setup, kv_dtype=name), f"Keep keys and values in {name} (kv_dtype)")
 
 

@@ -82,8 +82,8 @@ def layout_of(architecture: Architecture, setup: Setup, plan: Resolved) -> Layou
         setup.engine,
         plan.tensor_parallel,
         plan.pipeline_parallel,
-        setup.kv_dtype,
-        sparse_fp8=hopper and setup.kv_dtype == "fp8",
+        plan.kv_dtype,
+        sparse_fp8=hopper and plan.kv_dtype == "fp8",
         speculative=setup.speculative_tokens,
         windows=plan.behaviour.groups,
     )

@@ -29,6 +29,8 @@ class Resolved:
     pipeline_parallel: int
     total: float
     """bytes of the device that an engine can ask for"""
+    kv_dtype: str
+    """auto is the type of activations"""
 
 
 def resolved(architecture: Architecture, setup: Setup) -> Resolved:
@@ -44,8 +46,9 @@ def resolved(architecture: Architecture, setup: Setup) -> Resolved:
         sequences = setup.max_num_seqs or 1
         batched = setup.max_num_batched_tokens or LLAMA_CPP_BATCH
         return Resolved(
-            acts, setup.memory_fraction or 1.0, length, sequences, min(batched, length), 1, tensor * pipeline, total
-        )
+            acts, setup.memory_fraction or 1.0, length, sequences, min(batched, length), 1, tensor * pipeline, total,
+            setup.kv_dtype,
+        )  # fmt: skip
     total = float(device.usable)
     if setup.engine == "sglang":
         batched, sequences = _sglang(device.memory_mib, tensor)
@@ -55,7 +58,10 @@ def resolved(architecture: Architecture, setup: Setup) -> Resolved:
     sequences = setup.max_num_seqs or sequences
     batched = setup.max_num_batched_tokens or batched
     fraction = setup.memory_fraction or fraction
-    return Resolved(acts, fraction, length, sequences, batched, tensor, pipeline, total)
+    kv_dtype = setup.kv_dtype
+    if kv_dtype == "auto" and acts.kv_as_written and architecture.extra.get("kv_bits") == 8:
+        kv_dtype = "fp8"
+    return Resolved(acts, fraction, length, sequences, batched, tensor, pipeline, total, kv_dtype)
 
 
 def _vllm(acts: Behaviour, gpu: Gpu, length: int) -> tuple[int, int]:

@@ -61,6 +61,8 @@ class Behaviour:
     """pages that a recurrent layer keeps a request, unless told otherwise"""
     graphs: Range = NONE
     """share of the captured CUDA graphs that is taken off the KV cache"""
+    kv_as_written: bool = False
+    """keys and values in the type that a checkpoint asks for, unless told otherwise"""
     states_per_sequence: bool = False
     """refuses to start when it has fewer recurrent states than `max_num_seqs`"""
 
@@ -74,6 +76,11 @@ CHANGES: tuple[tuple[Version, str, str], ...] = (
     ((0, 8, 0), "V1: prefill is always chunked; 8192 tokens on H100 and H200, else 2048", "vllm#12369"),
     ((0, 9, 0), "1024 sequences and 8192 tokens on every GPU of 70 GiB or more but the A100", "vllm#17885"),
     ((0, 9, 2), "sliding layers keep their window only (hybrid KV cache manager)", "vllm/v1/core/kv_cache_utils.py"),
+    (
+        (0, 14, 0),
+        "a checkpoint that asks for keys and values in fp8 gets them",
+        "vllm#30785, merged in the days of 0.13.0",
+    ),
     ((0, 17, 0), "top-k and top-p by a Triton kernel, which needs no sorted copy of the logits", "vllm#33538"),
     (
         (0, 20, 0),
@@ -138,6 +145,7 @@ def behaviour(engine: Engine, text: str | None) -> Behaviour:
         batches_in_flight=2 if version >= (0, 26, 0) else 1,
         state_blocks=2 if version >= (0, 27, 0) else 1,
         graphs=_graphs(version),
+        kv_as_written=version >= (0, 14, 0),
         states_per_sequence=version >= (0, 17, 0),
     )
 

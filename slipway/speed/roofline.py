@@ -5,8 +5,8 @@ request, then waits for the other GPUs, then for the engine, all of it a rank:
 
     step(B) = max(weights(B) ÷ bandwidth, 2 × active × B ÷ operations) + state(B) ÷ bandwidth + talk(B) + rest(B)
 
- Of a mixture of experts, B tokens that each choose k of E experts touch E × (1 - (1 - k/E)^B) of
-them if they choose independently. The roofline is https://doi.org/10.1145/1498765.1498785; the arithmetic of inference
+Of a mixture of experts, B tokens that each choose k of E experts touch E × (1 - (1 - k/E)^B) of them if they choose
+independently. The roofline is https://doi.org/10.1145/1498765.1498785; the arithmetic of inference
 https://arxiv.org/abs/2211.05102 (sections 2 and 3), 2 operations a parameter and token https://arxiv.org/abs/2001.08361.
 Speculative decoding is not credited: how many drafts are accepted is a matter of the text.
 """
@@ -51,7 +51,7 @@ class Roofline:
         self.piece = settings.batched
         self.shares = 1 if setup.engine == "llama.cpp" else self.stages
         self.element = element_bytes("auto", architecture.dtype)
-        self.kv_element = element_bytes(setup.kv_dtype, architecture.dtype)
+        self.kv_element = element_bytes(settings.kv_dtype, architecture.dtype)
         self._weights()
         layer = self.factor.layer + (self.factor.expert_layer if self.experts else 0.0)
         self.gaps = architecture.layers * layer

@@ -135,6 +135,17 @@ def test_no_false_promise_where_states_are_too_few() -> None:
     assert fit(model, replace(tight, memory_fraction=0.95, max_num_seqs=16)).fits
 
 
+def test_a_checkpoint_that_asks_for_fp8_keys_gets_them_since_0_14() -> None:
+    asks = replace(LLAMA_8B, extra={"kv_bits": 8})
+    sizes = {
+        (version, kv): fit(asks, Setup(H100, engine_version=version, kv_dtype=kv)).kv_bytes_per_token
+        for version, kv in (("0.13.0", "auto"), ("0.14.0", "auto"), ("0.14.0", "bf16"))
+    }
+    assert list(sizes.values()) == [131072, 65536, 131072]
+    assert fit(LLAMA_8B, Setup(H100, engine_version="0.14.0")).kv_bytes_per_token == 131072
+    assert fit(asks, Setup(H100, engine="sglang")).kv_bytes_per_token == 131072
+
+
 def test_graphs_are_counted_since_0_20() -> None:
     before, after = (
         fit(LLAMA_8B, Setup(L4, engine_version=name, memory_fraction=0.9)) for name in ("0.19.1", "0.20.0")
