@@ -126,7 +126,7 @@ def _size(architecture: Architecture, cpu: Side | None, gpu: Side | None) -> Cri
     reads = f"a token reads {gib(architecture.active_bytes)} of {weights}"
     slow = _stage(cpu) == TARGET
     why = "each token reads the weights that it is multiplied with once" + (
-        ", and a CPU's memory is too slow for the targets" if slow else ", and a CPU's memory is fast enough for that"
+        ", and a CPU is too slow for the targets" if slow else ", and a CPU is fast enough for that"
     )
     return Criterion("size", "gpu" if slow else "cpu", False, reads, why)
 

@@ -35,7 +35,8 @@ def show_advice(advice: Advice, limit: int, console: Console | None = None) -> N
         _tuning(console, advice.tuning, limit)
     if advice.rejections:
         console.print()
-        console.print(f"{count(len(advice.rejections), 'offer')} miss something, such as:")
+        miss = "misses" if len(advice.rejections) == 1 else "miss"
+        console.print(f"{count(len(advice.rejections), 'offer')} {miss} something, such as:")
         _print(console, (), ((rows.place(found.offer), found.why) for found in advice.rejections[:limit]))
     _heading(console, "sized for")
     _print(console, (), rows.workload(advice))

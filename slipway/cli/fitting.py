@@ -224,7 +224,7 @@ def _notes(architecture: Architecture, setup: Setup, plan: Resolved) -> list[str
     if remark:
         notes.append(remark)
     if plan.kv_dtype != setup.kv_dtype:
-        notes.append(f"its checkpoint asks for keys and values in {plan.kv_dtype}; --kv-dtype says otherwise")
+        notes.append(f"its checkpoint asks for keys and values in {plan.kv_dtype}; --kv-dtype bf16 would keep 16 bits")
     if architecture.context and plan.length > architecture.context:
         notes.append(f"{plan.length} tokens are more than the {architecture.context} that the model was made for")
     if setup.engine_version is None:
