@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import doctest
 from typing import Any
 
 import pytest
@@ -10,7 +9,6 @@ from hypothesis import strategies as st
 from slipway.architectures.types import Architecture, LayerGroup, Part
 from slipway.errors import SizingError
 from slipway.gpus import find_gpu, gpus
-from slipway.memory import tuning
 from slipway.memory.tuning import Method, TrainingFit, adapters, training_fit
 
 
@@ -200,7 +198,3 @@ def test_more_gpus_and_less_work_never_take_more(
     for change in fit.changes:
         if change.startswith("shorten"):
             assert tune(model, gpu, method, **more | {"sequence": int(change.split()[5])}).fits
-
-
-def test_doctests() -> None:
-    assert doctest.testmod(tuning).failed == 0

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import contextlib
-import doctest
 import json
 import math
 from typing import Any
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway.errors import SizingError
-from slipway.workload import FullWorkload, Workload, assume, assumptions, read_requests, requests
+from slipway.workload import FullWorkload, Workload, assume, read_requests
 from slipway.workload.assumptions import quiet_share
 from slipway.workload.types import Lengths
 
@@ -275,8 +274,3 @@ def test_what_a_file_says_is_a_consistent_workload(rows: list[tuple[int, int, fl
     workload = assume(read_requests(text).fill(Workload()))
     assert workload.prompt_p95 + workload.output_p95 <= workload.context
     assert workload.peak > 0
-
-
-def test_doctests() -> None:
-    assert doctest.testmod(assumptions).failed == 0
-    assert doctest.testmod(requests).failed == 0

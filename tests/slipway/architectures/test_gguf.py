@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import doctest
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from slipway.architectures.gguf import ShortHeaderError, parse_gguf, types
+from slipway.architectures.gguf import ShortHeaderError, parse_gguf
 from slipway.architectures.gguf.types import TYPES
 from slipway.architectures.types import Architecture, LayerGroup
 from slipway.errors import SizingError
@@ -289,7 +288,3 @@ def test_a_short_head_says_how_much_more() -> None:
         read, rounds = max(error.value.needed, 2 * read), rounds + 1
     assert parse_gguf(head[:read], name="model.gguf", file_bytes=file_bytes).layers == 4
     assert rounds < 20
-
-
-def test_doctests() -> None:
-    assert doctest.testmod(types).failed == 0

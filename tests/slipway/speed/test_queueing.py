@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import heapq
 import math
 import random
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 
 from slipway.errors import SizingError
 from slipway.estimates import Range
-from slipway.speed import lead_utilisation, queueing, replicas
+from slipway.speed import lead_utilisation, replicas
 from slipway.speed.queueing import BURST, FULL, FULL_BATCH, erlang_c, wait
 from slipway.speed.types import Capacity, Point
 from tests.slipway.speed.cases import load
@@ -54,10 +53,6 @@ def simulated(places: int, rate: float, service: float, share: float, seed: int)
         waits.append(start - now)
     settled = sorted(waits[20_000:])
     return sum(each > 0 for each in settled) / len(settled), settled[int(share * len(settled))]
-
-
-def test_doctests() -> None:
-    assert doctest.testmod(queueing).failed == 0
 
 
 @given(st.integers(1, 60), st.fractions(Fraction(1, 1000), Fraction(999, 1000)))

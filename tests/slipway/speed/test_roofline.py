@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import math
 from dataclasses import dataclass, replace
 
@@ -56,10 +55,6 @@ setups = st.sampled_from(sorted(SETUPS)).map(SETUPS.__getitem__)
 
 def slower(setup: Setup, share: float) -> Setup:
     return replace(setup, device=setup.device.model_copy(update={"bandwidth": setup.device.bandwidth * share}))
-
-
-def test_doctests() -> None:
-    assert doctest.testmod(communication).failed == 0
 
 
 def test_a_step_at_batch_one_is_the_weights_over_the_bandwidth_and_what_the_engine_adds() -> None:
