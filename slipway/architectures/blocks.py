@@ -53,7 +53,7 @@ def attention(
 
 def kv_group(heads: Heads, state: State = "full", window: int = 0) -> LayerGroup:
     """What one such layer keeps."""
-    windowed = window if state in {"sliding", "chunked"} else 0
+    windowed = window if state in {"sliding", "chunked", "cross"} else 0
     return LayerGroup(state, 1, heads.kv, heads.dim, heads.value, windowed)
 
 

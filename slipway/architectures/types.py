@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-State = Literal["full", "sliding", "chunked", "latent", "recurrent", "none"]
+State = Literal["full", "sliding", "chunked", "latent", "cross", "recurrent", "none"]
 """full: keys and values of every token. sliding: of the last `window` tokens. chunked: of the current chunk of `window`
-tokens. latent: one compressed vector a token (MLA), the same on every tensor-parallel rank. recurrent: a state whose
-size does not grow with the tokens (Mamba, gated delta nets, short convolutions). none: nothing of its own (layers that
-reuse another layer's keys and values, and encoders)."""
+tokens. latent: one compressed vector a token (MLA), the same on every tensor-parallel rank. cross: of the `window`
+tokens that an encoder makes of a source, whatever the request's length. recurrent: a state whose size does not grow
+with the tokens (Mamba, gated delta nets, short convolutions). none: nothing of its own (layers that reuse another
+layer's keys and values, and encoders)."""
 
 Task = Literal["generate", "embed", "rerank", "transcribe"]
 
@@ -41,7 +42,7 @@ class LayerGroup:
     key_dim: int = 0
     value_dim: int = 0
     window: int = 0
-    """tokens; of sliding and chunked layers"""
+    """tokens; of sliding, chunked and cross layers"""
     latent_dim: int = 0
     """elements a token of a latent layer: kv_lora_rank + the rotary part"""
     recurrent: tuple[RecurrentState, ...] = ()

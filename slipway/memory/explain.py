@@ -72,9 +72,14 @@ def _request(shares: Layout, plan: Resolved) -> Range:
 
 
 def _pages(shares: Layout, plan: Resolved) -> str:
-    said = {"all": "every token", "window": "the last tokens", "state": "a state of fixed size"}
+    said = {
+        "all": "every token",
+        "window": "the last tokens",
+        "source": "what the encoder made",
+        "state": "a state of fixed size",
+    }
     kinds = [
-        f"{each.groups:.3g} × {said[each.keeps]}" + (f" ({each.window})" if each.keeps == "window" else "")
+        f"{each.groups:.3g} × {said[each.keeps]}" + (f" ({each.window})" if each.keeps in {"window", "source"} else "")
         for each in shares.pages
     ]
     grows = f"{shares.per_token / 1024:.1f} KiB a token more" if shares.per_token else "no more with its length"

@@ -23,7 +23,7 @@ LATENT_PAGE = 64
 SPARSE_FP8_LATENT = 656
 """bytes a token and layer of vLLM's fp8_ds_mla (vllm/v1/kv_cache_interface.py)"""
 
-Keeps = Literal["all", "window", "state"]
+Keeps = Literal["all", "window", "source", "state"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,9 @@ class Layout:
             elif each.keeps == "window":
                 # One more, for a window need not start where a page does.
                 needed += each.groups * (ceil(min(each.window - 1 + in_flight, length) / each.block) + 1)
+            elif each.keeps == "source":
+                # CrossAttentionSpec of vllm/v1/kv_cache_interface.py
+                needed += each.groups * ceil(each.window / each.block)
             else:
                 needed += each.groups * states
         return needed
@@ -83,6 +86,8 @@ class Layout:
                 elif each.keeps == "window":
                     filled = max(filled, each.window - 1 + in_flight)
                     fixed += each.groups * (ceil((each.window - 1 + in_flight) / each.block) + 1)
+                elif each.keeps == "source":
+                    fixed += each.groups * ceil(each.window / each.block)
                 else:
                     fixed += each.groups * states
             length = (blocks - fixed) / rate if rate else 0.0
@@ -167,17 +172,17 @@ def _kinds(architecture: Architecture, cut: Cut) -> Iterator[_Kind]:
             size = SPARSE_FP8_LATENT if index and cut.sparse_fp8 else group.latent_dim * element
             # The indexer of sparse attention keeps an fp8 key and a float32 scale a token.
             yield _Kind("all", size + (index + 4 if index else 0), count, page=LATENT_PAGE)
-        elif group.state in {"full", "sliding", "chunked"}:
+        elif group.state in {"full", "sliding", "chunked", "cross"}:
             heads = max(1, ceil(group.kv_heads / cut.tensor))
             # vLLM keeps whole sequences for chunked layers unless an environment variable says otherwise.
-            keeps: Keeps = "window" if group.state == "sliding" else "all"
+            keeps: Keeps = "window" if group.state == "sliding" else "source" if group.state == "cross" else "all"
             yield _Kind(keeps, heads * (group.key_dim + group.value_dim) * element, count, group.window)
 
 
 def _merged(kinds: Iterator[_Kind]) -> tuple[_Kind, ...]:
     counts: dict[tuple[Keeps, float, int, int], int] = {}
     for kind in kinds:
-        key = (kind.keeps, kind.size, kind.window if kind.keeps == "window" else 0, kind.page)
+        key = (kind.keeps, kind.size, kind.window if kind.keeps in {"window", "source"} else 0, kind.page)
         counts[key] = counts.get(key, 0) + kind.count
     return tuple(
         _Kind(keeps, size, count, window, page)
@@ -194,7 +199,7 @@ def _separate(kinds: tuple[_Kind, ...], pipeline: int, windows: bool) -> Layout:
     unit = sum(kind.size * kind.count for kind in whole) or sum(kind.size * kind.count for kind in kinds)
     pages: tuple[Pages, ...] = (Pages("all", 1, 1),) if whole else ()
     pages += tuple(
-        Pages(kind.keeps, kind.size * kind.count / unit, 1 if kind.keeps == "window" else 0, kind.window)
+        Pages(kind.keeps, kind.size * kind.count / unit, 0 if kind.keeps == "state" else 1, kind.window)
         for kind in rest
     )
     return Layout(unit / pipeline, pages, unit / pipeline if whole else 0.0, 1, 1)
@@ -202,10 +207,13 @@ def _separate(kinds: tuple[_Kind, ...], pipeline: int, windows: bool) -> Layout:
 
 def _paged(kinds: tuple[_Kind, ...], pipeline: int, windows: bool) -> Layout:
     states = [kind for kind in kinds if kind.keeps == "state"]
-    tokens = [kind for kind in kinds if kind.keeps != "state"]
+    sources = [kind for kind in kinds if kind.keeps == "source"]
+    tokens = [kind for kind in kinds if kind.keeps in {"all", "window"}]
     if not windows or len({(kind.keeps, kind.window) for kind in tokens}) == 1:
         tokens = [_together(tokens, windows)] if tokens and not states else tokens
-    growing = sum(kind.size * kind.count for kind in tokens if kind.keeps == "all" or not windows)
+    tokens = tokens + sources
+    grows = {"all"} if windows else {"all", "window"}
+    growing = sum(kind.size * kind.count for kind in tokens if kind.keeps in grows)
     page = max((kind.size * kind.page for kind in tokens), default=0.0)
     block = 0
     if states:
@@ -221,7 +229,7 @@ def _paged(kinds: tuple[_Kind, ...], pipeline: int, windows: bool) -> Layout:
     size = max(counts) if max(counts) < 1.5 * min(counts) else min(counts)
     pages = tuple(
         Pages(
-            kind.keeps if windows or kind.keeps == "state" else "all",
+            "all" if kind.keeps == "window" and not windows else kind.keeps,
             ceil(kind.count / size),
             max(kind.page, int(page / kind.size) // kind.page * kind.page) if kind.keeps != "state" else 0,
             kind.window,

@@ -108,6 +108,8 @@ class Roofline:
             kept = sum(state.elements * state.bytes_per_element for state in group.recurrent)
             return 2 * group.count * kept / self.ranks  # read, and written back
         tokens = min(context, group.window) if group.state in ("sliding", "chunked") and group.window else context
+        if group.state == "cross":
+            tokens = group.window
         if group.state == "latent":
             return group.count * group.latent_dim * self.kv_element * tokens
         heads = max(1, math.ceil(group.kv_heads / self.ranks))
@@ -186,6 +188,8 @@ def _width(group: LayerGroup) -> float:
 
 
 def _pairs(group: LayerGroup, tokens: float) -> float:
+    if group.state == "cross":
+        return tokens * group.window
     window = group.window if group.state in ("sliding", "chunked") and group.window else tokens
     if tokens <= window:
         return tokens * tokens / 2

@@ -10,7 +10,7 @@ from slipway.architectures.families.decoder import End
 from slipway.architectures.fields import Fields
 from slipway.architectures.layers import layer_count
 from slipway.architectures.parts import Draft, Layer, Linear, Plain, Weight, norm
-from slipway.architectures.types import LayerGroup, RecurrentState
+from slipway.architectures.types import LayerGroup
 
 NO_STATE = LayerGroup("none", 1)
 
@@ -127,7 +127,7 @@ def modernbert(config: Fields, end: End, model_type: str) -> Draft:
 def whisper(config: Fields, end: End, model_type: str) -> Draft:
     """Whisper: an encoder of 30 seconds of sound, a decoder that attends to itself and to the encoder's output.
 
-    Its cross-attention keeps keys and values of all source positions from the first token on: a state that never grows.
+    Its cross-attention keeps keys and values of all source positions from the first token on, and no more later.
     """
     del end, model_type
     hidden, vocab = config.integer("d_model"), config.integer("vocab_size", high=2**26)
@@ -143,8 +143,7 @@ def whisper(config: Fields, end: End, model_type: str) -> Draft:
         found = _whisper_attention(hidden) * attentions
         return (*found, *mlp(hidden, width, gated=False, bias=True), norm(hidden, attentions + 1, bias=True))
 
-    kept = RecurrentState("cross attention", 2 * hidden * source, 2.0)
-    crossing = LayerGroup("recurrent", 1, recurrent=(kept,))
+    crossing = kv_group(spec, "cross", source)
     encoder = Layer(block(widths[0], 1), NO_STATE)
     decoder = Layer(block(widths[1], 2), kv_group(spec), crossing)
     return Draft(

@@ -233,7 +233,9 @@ def test_whisper_keeps_a_decoder_that_grows_and_a_crossing_that_does_not() -> No
     assert (found.task, found.context, found.parameters) == ("transcribe", 448, 1_543_490_560)
     groups = {group.state: group for group in found.groups}
     assert (groups["full"].count, groups["none"].count) == (32, 32)
-    assert groups["recurrent"].recurrent[0].elements == 2 * 1280 * 1500
+    crossing = groups["cross"]
+    assert (crossing.count, crossing.window) == (32, 1500)
+    assert crossing.kv_heads * (crossing.key_dim + crossing.value_dim) == 2 * 1280
 
 
 def test_a_prediction_head_is_a_part_that_no_token_reads() -> None:

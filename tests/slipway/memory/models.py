@@ -85,8 +85,20 @@ DEEPSEEK_V3 = replace(
     LLAMA_8B, name="deepseek", heads=128, groups=(LayerGroup("latent", 61, latent_dim=576),), context=163840
 )
 DEEPSEEK_V32 = replace(DEEPSEEK_V3, extra={"index_head_dim": 128})
+WHISPER = replace(
+    LLAMA_8B,
+    name="whisper",
+    task="transcribe",
+    context=448,
+    groups=(
+        LayerGroup("full", 32, kv_heads=20, key_dim=64, value_dim=64),
+        LayerGroup("cross", 32, kv_heads=20, key_dim=64, value_dim=64, window=1500),
+        LayerGroup("none", 32),
+    ),
+)
 ENCODER = replace(LLAMA_8B, name="encoder", task="embed", groups=(LayerGroup("none", 32),), context=8192)
 ALL = (
+    WHISPER,
     LLAMA_8B,
     QWEN35_9B,
     QWEN36_27B,

@@ -17,7 +17,7 @@ from slipway.memory.settings import resolved, sglang_fraction
 from slipway.memory.versions import CHANGES, behaviour, parse_version
 from slipway.memory.weights import rank_bytes
 from slipway.units import GIB
-from tests.slipway.memory.models import ALL, DEEPSEEK_V3, ENCODER, GEMMA4_31B, LLAMA_8B, NEMOTRON, QWEN35_9B
+from tests.slipway.memory.models import ALL, DEEPSEEK_V3, ENCODER, GEMMA4_31B, LLAMA_8B, NEMOTRON, QWEN35_9B, WHISPER
 
 L4, H100, A100, T4, B200 = (find_gpu(name) for name in ("L4", "H100-SXM", "A100-80", "T4", "B200"))
 CPU = Cpu(name="box", cores=16, memory=32 * GIB, bandwidth=1e11, flops=1e12, sources={})
@@ -144,6 +144,10 @@ def test_a_checkpoint_that_asks_for_fp8_keys_gets_them_since_0_14() -> None:
     assert list(sizes.values()) == [131072, 65536, 131072]
     assert fit(LLAMA_8B, Setup(H100, engine_version="0.14.0")).kv_bytes_per_token == 131072
     assert fit(asks, Setup(H100, engine="sglang")).kv_bytes_per_token == 131072
+
+
+def test_what_an_encoder_made_is_no_state_that_all_sequences_must_have() -> None:
+    assert fit(WHISPER, Setup(L4, engine_version="0.21.0")).fits
 
 
 def test_graphs_are_counted_since_0_20() -> None:

@@ -27,6 +27,7 @@ from tests.slipway.memory.models import (
     QWEN35_9B,
     QWEN36_27B,
     QWEN36_35B,
+    WHISPER,
 )
 
 LOGS = (
@@ -128,6 +129,16 @@ def test_a_prediction_head_keeps_keys_and_values_too() -> None:
     model = replace(LLAMA_8B, speculative_layers=1)
     with_head = found(model, Cut("vllm", 1, 1, "auto", speculative=3)).per_token
     assert with_head / found(model, Cut("vllm", 1, 1, "auto")).per_token == 33 / 32
+
+
+@pytest.mark.parametrize("windows", [True, False])
+def test_what_an_encoder_made_is_kept_whatever_the_length(windows: bool) -> None:
+    """94 pages of 16 for the 1500 positions of Whisper's source, in each layer that crosses over to them."""
+    shares = found(WHISPER, Cut("vllm", 1, 1, "auto", windows=windows))
+    assert shares.pool == 32 * 16 * 20 * 128 * 2
+    assert [shares.blocks(length, 2048, 2) for length in (1, 448)] == [1 + 94, 28 + 94]
+    assert shares.per_token == 32 * 20 * 128 * 2
+    assert found(WHISPER, Cut("llama.cpp", 1, 1, "auto")).blocks(448, 512, 1) == 448 + 1500
 
 
 def test_encoders_keep_nothing() -> None:
