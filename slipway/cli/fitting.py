@@ -210,6 +210,8 @@ def _answer(architecture: Architecture, found: Fit, plan: Resolved, reason: str 
         f"{found.kv_tokens.mid:,.0f} KV tokens ({found.kv_tokens.low:,.0f} to {found.kv_tokens.high:,.0f}), "
         f"{found.max_concurrency.mid:.1f} requests of {plan.length:,} tokens at once"
     )
+    if not found.kv_bytes_per_token and not found.max_concurrency.high:
+        holds = "it keeps nothing of a request"
     if found.fits:
         return f"[bold]{name} fits[/bold]: {holds}."
     return f"[bold]{name} may fit, but only just[/bold]: {holds}. What would help:"

@@ -134,3 +134,13 @@ def test_help_explains_the_answer() -> None:
     text = " ".join(result.output.split())
     assert "even the worst of them leaves room for one request of the full length" in text
     assert "Not to fit is an answer too" in text
+
+
+def test_a_model_that_keeps_nothing_is_not_said_to_serve_nobody() -> None:
+    assert "BAAI/bge-m3 fits: it keeps nothing of a request." in run("--model", "BAAI/bge-m3", "--gpu", "L4").output
+
+
+def test_a_checkpoint_that_asks_for_fp8_keys_is_said_to() -> None:
+    data = answer("--model", "nvidia/Qwen3-8B-NVFP4", "--gpu", "B200")
+    assert data["settings"]["kv_dtype"] == "fp8"
+    assert any("asks for keys and values in fp8" in note for note in data["notes"])
