@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from slipway.advice import advise, texts
+from slipway.advice import advise
 from slipway.advice.search import UNSUPPORTED, Candidate, Search
 from slipway.advice.types import Advice, Fixed
 from slipway.architectures import catalogue
@@ -224,12 +223,22 @@ def test_fine_tuning_is_judged_by_memory(purpose: str, gpus: int) -> None:
     assert any("has none" in item.why for item in found.rejections)
 
 
-def test_doctests() -> None:
-    assert doctest.testmod(texts).failed == 0
-
-
 def test_fine_tuning_that_fits_nowhere() -> None:
     found = asked(LARGE, {"purpose": "full"}, listed=(offer(gpu="L4", gpus=1), offer()))
     assert found.tuning == ()
     assert "no offer holds" in found.summary[0]
     assert "usable a GPU" in found.summary[1]
+
+
+@pytest.mark.parametrize("model", ["openai/whisper-large-v3", "BAAI/bge-large-en-v1.5"])
+def test_what_is_assumed_of_lengths_keeps_within_the_model(model: str) -> None:
+    found = asked(model)
+    assert found.chosen is not None
+    assert found.workload.context == catalogue.find(model).context
+    assert ("context", "the longest that the model was made for") in {(a.name, a.why) for a in found.workload.assumed}
+
+
+def test_what_is_given_of_lengths_does_not() -> None:
+    found = asked("BAAI/bge-large-en-v1.5", {"prompt": {"mean": 2000}})
+    assert found.chosen is None
+    assert "512 tokens that the model was made for" in found.rejections[0].why
