@@ -5,7 +5,8 @@ from __future__ import annotations
 from slipway.architectures.fields import Fields
 from slipway.architectures.types import State
 
-MOST_LAYERS = 2048
+MOST_LAYERS = 512
+"""the deepest published models have some 130"""
 
 KINDS: dict[str, str] = {
     "full_attention": "full",

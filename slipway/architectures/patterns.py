@@ -12,13 +12,14 @@ from slipway.units import quoted
 PREFIXES = ("model.language_model.", "language_model.model.", "model.", "")
 """what checkpoints write before `layers.N` and before the names outside of layers"""
 
-STEPS = 2_000_000
-"""most character comparisons that all regular expressions of one file may cost a module name; real lists need less than
-ten thousand"""
-LONGEST_NAME = 100
-"""characters of a module name with its prefix"""
+STEPS = 30_000
+"""most steps that the regular expressions of a list may take for a module's name; real lists need a few hundred"""
+NAME = 60
+"""characters of a module's name with its prefix"""
 
-MOST_EXPRESSIONS = 500
+MOST_EXPRESSIONS = 100
+MOST_STARTS = 5000
+"""entries such as `model.layers.0.self_attn*`"""
 
 MULTIMODAL = re.compile(r"vis(ion|ual)|image|img|audio|mm_projector|multi_modal|sound")
 
@@ -48,8 +49,8 @@ class Matcher:
         self._starts = tuple(starts)
         # A glob's translation is atomic after every star: it never goes back, so it costs next to nothing.
         self._expressions = _compiled(expressions, where) + [re.compile(glob).match for glob in globs]
-        if len(self._expressions) > MOST_EXPRESSIONS:
-            what = f"an ignore list has {len(self._expressions)} patterns; {MOST_EXPRESSIONS} are read"
+        if len(self._expressions) > MOST_EXPRESSIONS or len(starts) > MOST_STARTS:
+            what = f"an ignore list has {len(self._expressions) + len(starts):,} patterns, more than any real one"
             raise SizingError(what, where=where, fix="Write names where no pattern is needed")
         self.by_layer = bool(self._expressions) or any(re.search(r"\d", name) for name in (*self._names, *starts))
 
@@ -77,14 +78,12 @@ def _compiled(expressions: list[str], where: str) -> list[Callable[[str], re.Mat
     found: list[Callable[[str], re.Match[str] | None]] = []
     steps = 0
     for text in expressions:
-        # A repeat of a group that repeats, or many repeats in a row, can take for ever on a short name.
-        repeats = len(re.findall(r"(?<!\\)[*+{]", text))
-        steps += LONGEST_NAME ** min(repeats, 9)
-        if len(text) > 2000 or steps > STEPS or re.search(r"\)[*+{]|\\[1-9]|\(\?P=", text):
+        steps += _steps(text) if len(text) <= 2000 else STEPS + 1
+        if steps > STEPS:
             raise SizingError(
                 f"the ignore list's pattern {quoted(text)} is too complicated to match safely",
                 where=where,
-                fix="Write names, or patterns with no more than two repeats",
+                fix="Write names, or patterns with one repeat or two",
             )
         try:
             found.append(re.compile(text).match)
@@ -93,3 +92,40 @@ def _compiled(expressions: list[str], where: str) -> list[Callable[[str], re.Mat
                 f"the ignore list's pattern {quoted(text)} is no regular expression", where=where, fix="Correct it"
             ) from None
     return found
+
+
+def _steps(text: str) -> int:
+    """A bound on the ways in which a backtracking matcher may go through a name: every repeat may end anywhere, every
+    alternative and optional item be tried. A repeat of a group, or a reference to one, is beyond any bound.
+
+    >>> _steps("model[.]layers[.](0|1)[.].*"), _steps(".*mlp.*gate$"), _steps("(a*)*") > STEPS
+    (2, 1800, True)
+    """
+    repeats, ways, groups, at = 0, 1, [1], 0
+    text = text.removesuffix(".*")
+    while at < len(text):
+        letter = text[at]
+        if letter == "\\":
+            if text[at + 1 : at + 2].isdigit():
+                return STEPS + 1
+            at += 1
+        elif letter == "[":
+            at = max(text.find("]", at + 2), at)
+        elif letter == "(":
+            groups.append(1)
+            if text.startswith("(?P=", at) or text.startswith("(?(", at):
+                return STEPS + 1
+        elif letter == "|":
+            groups[-1] += 1
+        elif letter == ")" and len(groups) > 1:
+            ways *= groups.pop()
+            if text[at + 1 : at + 2] in {"*", "+", "{"}:
+                return STEPS + 1
+        elif letter == "?" and text[at - 1 : at] != "(":
+            ways *= 2
+        elif letter in "*+{":
+            repeats += 1
+        at += 1
+    for alternatives in groups:
+        ways *= alternatives
+    return min(ways, STEPS + 1) * (1, NAME, NAME**2 // 2, STEPS + 1)[min(repeats, 3)]

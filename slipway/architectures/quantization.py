@@ -15,6 +15,8 @@ from slipway.architectures.patterns import Matcher
 from slipway.architectures.types import PartName
 
 PER_CHANNEL = -1
+MOST_FORMATS = 8
+"""of one model; those that mix formats have two or three"""
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,8 @@ def _compressed(block: Fields, native: int) -> Quantization:
         formats.append((matcher, _compressed_format(weights)))
     if not formats:
         raise block.missing("config_groups")
+    if len(formats) > MOST_FORMATS:
+        raise block.fault("config_groups", f"has {len(formats)} groups; {MOST_FORMATS} are read")
     formats.sort(key=lambda item: item[0] is None)
     kind = min((form for _, form in formats), key=lambda form: form.bits).kind
     ignored = Matcher(block.words("ignore"), block.where)
@@ -234,6 +238,8 @@ def _modelopt(block: Fields, native: int) -> Quantization:
         by_form: dict[Format, list[str]] = {}
         for name, layer in block.sections("quantized_layers", most=200_000):
             by_form.setdefault(_algorithm(layer, layer.word("quant_algo").upper()), []).append(name)
+        if len(by_form) > MOST_FORMATS:
+            raise block.fault("quantized_layers", f"has {len(by_form)} formats; {MOST_FORMATS} are read")
         formats = [(Matcher(listed, block.where), form) for form, listed in by_form.items()]
     elif not algorithm and "config_groups" in block:
         return _compressed(block, native)

@@ -108,6 +108,14 @@ def test_what_an_ignore_list_names_keeps_16_bits(entry: str, kept: int) -> None:
     assert left * 32 == whole * kept
 
 
+def _nvfp4(group_size: int) -> dict[str, Any]:
+    return {"quant_algo": "NVFP4", "group_size": group_size}
+
+
+def _group() -> dict[str, Any]:
+    return {"weights": {"num_bits": 8}}
+
+
 def _int8() -> dict[str, Any]:
     return {"config_groups": {"a": {"targets": ["Linear"], "weights": {"num_bits": 8, "type": "int"}}}}
 
@@ -182,8 +190,17 @@ def test_a_tower_is_left_alone_where_a_list_speaks_of_it() -> None:
         ({"quant_method": "fp8", "modules_to_not_convert": "lm_head"}, "no list"),
         ({"quant_method": "fp8", "modules_to_not_convert": ["re:(a*)*b"]}, "too complicated"),
         ({"quant_method": "fp8", "modules_to_not_convert": ["re:.*.*.*.*x"]}, "too complicated"),
+        ({"quant_method": "fp8", "modules_to_not_convert": ["re:" + ".?" * 300 + "z"]}, "too complicated"),
+        ({"quant_method": "fp8", "modules_to_not_convert": ["re:" + "(l|.)" * 40 + "z"]}, "too complicated"),
+        ({"quant_method": "fp8", "modules_to_not_convert": ["re:(.*)\\1"]}, "too complicated"),
         ({"quant_method": "fp8", "modules_to_not_convert": ["re:["]}, "no regular expression"),
-        ({"quant_method": "fp8", "modules_to_not_convert": [f"re:a{n}" for n in range(501)]}, "501 patterns"),
+        ({"quant_method": "fp8", "modules_to_not_convert": [f"re:a{n}" for n in range(101)]}, "101 patterns"),
+        ({"quant_method": "fp8", "modules_to_not_convert": [f"a{n}*" for n in range(5001)]}, "5,001 patterns"),
+        (
+            {"quant_algo": "MIXED_PRECISION", "quantized_layers": {f"a{n}": _nvfp4(n) for n in range(1, 20)}},
+            "19 formats",
+        ),
+        ({"quant_method": "compressed-tensors", "config_groups": {f"a{n}": _group() for n in range(9)}}, "9 groups"),
         ({"quant_method": "fp8", "modules_to_not_convert": [1]}, "no list of texts"),
     ],
 )
