@@ -308,3 +308,18 @@ def test_stretched_positions(changes: dict[str, object], context: int) -> None:
 def test_patterns_of_exaone() -> None:
     found = parse(architectures=["Exaone4ForCausalLM"], sliding_window=4096, sliding_window_pattern="LLLG")
     assert {group.state: group.count for group in found.groups} == {"sliding": 24, "full": 8}
+
+
+def test_phi_4_multimodal_has_towers_and_adapters_that_its_configuration_does_not_size() -> None:
+    config = LLAMA | {
+        "architectures": ["Phi4MMForCausalLM"],
+        "model_type": "phi4mm",
+        "hidden_size": 3072,
+        "intermediate_size": 8192,
+        "num_attention_heads": 24,
+        "vocab_size": 200_064,
+        "tie_word_embeddings": True,
+    }
+    found = parse_config(json.dumps(config), name="microsoft/Phi-4-multimodal-instruct")
+    assert found.parameters / 1e9 == pytest.approx(5.574, abs=0.001)
+    assert found.active_parameters / 1e9 == pytest.approx(3.84, abs=0.01)  # those of Phi-4-mini
