@@ -42,6 +42,8 @@ def test_every_figure_is_plausible_and_has_a_source(gpu: Gpu) -> None:
         ("a100_80", "A100-80"),
         ("NVIDIA A100-SXM4-80GB", "A100-80"),
         ("NVIDIA A100 80GB PCIe", "A100-80-PCIe"),
+        ("A800", "A800-80"),
+        ("NVIDIA A800-SXM4-80GB", "A800-80"),
         ("L4", "L4"),
         ("l40s", "L40S"),
         ("H100-SXM", "H100-SXM"),
