@@ -10,7 +10,7 @@ from slipway.architectures.types import Architecture
 from slipway.estimates import Range
 from slipway.gpus import Gpu
 from slipway.memory.kv import Cut, Layout, layout
-from slipway.memory.overheads import CONTEXT, activations, counted, graphs, libraries
+from slipway.memory.overheads import CONTEXT, activations, compiling, counted, graphs, libraries
 from slipway.memory.settings import Resolved, resolved
 from slipway.memory.types import Fit, Setup
 from slipway.memory.weights import LOADED, padded_bytes, rank_bytes
@@ -45,6 +45,8 @@ def fit(architecture: Architecture, setup: Setup) -> Fit:
         held += padded_bytes(architecture, plan.tensor_parallel, plan.pipeline_parallel, setup.device.generation)
     weights = _scaled(LOADED, held)
     peak = activations(architecture, plan, setup.engine)
+    if setup.engine == "vllm" and setup.cuda_graphs:
+        peak = Range(peak.low, peak.mid, peak.high + compiling(architecture, plan, setup.device))
     gone = libraries(setup.device, plan, setup.engine)
     captured = graphs(architecture, plan, setup.device) if setup.cuda_graphs and setup.engine != "llama.cpp" else ZERO
     taken = counted(captured, plan.behaviour)

@@ -47,6 +47,14 @@ SPREAD = Range(0.5, 1.0, 1.8)
 UNEXPLAINED = 0.6
 """GiB that some logs have more than all of this: 1.21 for Llama-3.1-8B at 2048 tokens and 256 sequences (0.30.0)"""
 
+COMPILED = 1.2
+"""GiB that a first boot may charge on top, seen since 0.26: what torch.compile takes to try its kernels is profiled as
+if a step took it, until a later boot finds them in its cache (vllm#54122, #54383). 3.70 GiB of KV cache for Qwen2.5-7B
+on an L4 (0.27.1) where eager execution has 5.46; 9.10 and 10.33 GiB for Qwen3-14B-AWQ at two boots of one machine"""
+COMPILED_STATES = 1.25
+"""GiB for every 1024 tokens of a batch, where layers are recurrent: 3.53 GiB of KV cache for Qwen3.8-27B on a 48 GiB
+card, 6.03 at the second boot (1CatAI/1Cat-vLLM#518); "tens of GiB" at the defaults of an RTX PRO 6000 (vllm#54122)"""
+
 COMPUTE_BUFFER = Range(0.15, 0.3, 0.7)
 """GiB of llama.cpp, besides the logits"""
 
@@ -61,8 +69,11 @@ def activations(architecture: Architecture, plan: Resolved, engine: Engine) -> R
             COMPUTE_BUFFER.low * GIB, logits + COMPUTE_BUFFER.mid * GIB, logits + forward + COMPUTE_BUFFER.high * GIB
         )
     low, mid, high = forward * 0.8, forward, forward * 1.15
+    encoder = _encoder(architecture).scaled(GIB)
+    pictures = encoder.high > 0
     if architecture.task == "generate":
-        sequences = min(plan.sequences, plan.batched)
+        # V0 profiles as many sequences as pictures of the largest size go into a batch, which is one or none.
+        sequences = min(plan.sequences, plan.batched) if acts.profiled or not pictures else 1
         logits = sequences * architecture.vocab * 4.0
         kept = plan.batched * architecture.hidden * 2.0
         # V0 with chunks: 0.22 GiB at 2048 tokens and 0.06 at 512 are logged (0.7, 0.6), less than sampling would take.
@@ -71,8 +82,18 @@ def activations(architecture: Architecture, plan: Resolved, engine: Engine) -> R
         mid = max(mid, acts.sampler.mid * logits + kept if seen else 0)
         high = max(high, acts.sampler.high * logits + kept)
         high += UNEXPLAINED * GIB
-    encoder = _encoder(architecture)
-    return Range(low + encoder.low * GIB, mid + encoder.mid * GIB, high + encoder.high * GIB)
+    if pictures and not acts.profiled:  # the encoder is done before the forward pass starts
+        return Range(max(low, encoder.low), max(mid, encoder.mid), high + encoder.high)
+    return Range(low + encoder.low, mid + encoder.mid, high + encoder.high)
+
+
+def compiling(architecture: Architecture, plan: Resolved, device: Gpu | Cpu) -> float:
+    """What a boot with an empty compile cache may charge as activations, at most. Other engines do not profile."""
+    if not isinstance(device, Gpu) or plan.behaviour.version < (0, 26, 0):
+        return 0.0
+    if any(group.state == "recurrent" for group in architecture.groups):
+        return max(COMPILED, COMPILED_STATES * plan.batched / 1024) * GIB
+    return COMPILED * GIB
 
 
 @lru_cache(maxsize=8192)

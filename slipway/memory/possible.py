@@ -21,6 +21,9 @@ unpack the weights: https://docs.vllm.ai/en/latest/features/quantization/ (suppo
 NATIVE = {"fp8": (8, 9), "nvfp4": (10, 0), "mxfp4": (9, 0)}
 """From here on the GPU computes in the format itself; below it only memory is saved."""
 
+NOT_IN_HALF = ("Gemma2", "Gemma3", "Glm4For", "Plamo2")
+"""Architectures that vLLM refuses in float16, as their numbers overflow (vllm/config, _FLOAT16_NOT_SUPPORTED_MODELS)"""
+
 
 def capability(gpu: Gpu) -> tuple[int, int]:
     """(8, 9) of "8.9"."""
@@ -33,13 +36,14 @@ def unsupported(architecture: Architecture, gpu: Gpu, *, engine: Engine = "vllm"
     if engine == "llama.cpp" or architecture.quantization.startswith("gguf"):
         return None
     has = capability(gpu)
-    reason = _lacking(architecture, has, engine)
+    reason = _lacking(architecture, has, engine, half=kv_dtype == "fp16")
     if reason is None and kv_dtype == "nvfp4" and has < (10, 0):
         reason = "a KV cache in NVFP4 needs 10.0"
     return f"{gpu.name} has compute capability {gpu.compute_capability}; {reason}" if reason else None
 
 
-def _lacking(architecture: Architecture, has: tuple[int, int], engine: Engine) -> str | None:
+def _lacking(architecture: Architecture, has: tuple[int, int], engine: Engine, *, half: bool) -> str | None:
+    """`half`: keys and values are asked for in float16, which an engine has where it computes in it."""
     least = WEIGHTS.get(architecture.quantization)
     if has < (7, 0):
         return f"{engine} needs 7.0"
@@ -48,9 +52,13 @@ def _lacking(architecture: Architecture, has: tuple[int, int], engine: Engine) -
     if architecture.quantization == "int8" and has >= (10, 0):
         # https://docs.vllm.ai/en/latest/features/quantization/int8.html
         return f"{engine} has no int8 kernels for 10.0 and later: take an fp8 version"
-    if architecture.dtype == "bf16" and has < (8, 0):
+    if architecture.dtype == "bf16" and has < (8, 0) and (not half or architecture.kind.startswith(NOT_IN_HALF)):
         # vllm/v1/worker/gpu_worker.py, _check_if_gpu_supports_dtype
-        return "bfloat16 needs 8.0. Most models also run as float16 (--dtype half)"
+        return (
+            "bfloat16 needs 8.0, and float16 is too narrow for this model"
+            if architecture.kind.startswith(NOT_IN_HALF)
+            else "bfloat16 needs 8.0. Most models also run as float16 (--dtype half): ask with kv_dtype fp16"
+        )
     return None
 
 
