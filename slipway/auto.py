@@ -90,9 +90,14 @@ def architecture_of(settings: Settings, model: ResolvedModel) -> Architecture:
     except SizingError as error:
         fix = f"Add architecture: the repository id of a model of the same architecture. {error.fix}"
         raise PlanError(error.what, where="slipway:model.architecture", fix=fix) from None
+    found = dataclasses.replace(known, name=model.name, file_bytes=model.size)
     kind = GGUF_TYPE.search(model.source.basename)
-    quantization = f"gguf:{kind[1].upper()}" if kind else known.quantization
-    return dataclasses.replace(known, name=model.name, file_bytes=model.size, quantization=quantization)
+    if kind is None:
+        return found
+    # As if every part shrank alike, which a file's own mix does not quite do: what is read in 4 bits is read otherwise.
+    ratio = model.size / sum(part.bytes for part in known.parts)
+    parts = tuple(dataclasses.replace(part, bits=part.bits * ratio) for part in known.parts)
+    return dataclasses.replace(found, parts=parts, quantization=f"gguf:{kind[1].upper()}")
 
 
 def offers_of(settings: Settings) -> Sequence[Offer]:

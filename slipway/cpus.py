@@ -14,6 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from slipway.errors import SizingError
 from slipway.units import Bytes, quoted
 
+CORE_BANDWIDTH = 12e9
+"""bytes a second that one core reads by itself, whatever its socket could: so many requests can it have under way at
+once. 12 GB/s on one core of an Ice Lake server, and 9 of Graviton3, at random places
+(https://lemire.me/blog/2022/06/07/memory-level-parallelism-intel-ice-lake-versus-amazon-graviton-3/); reading in order
+is faster, and so are later cores"""
+
 
 class Cpu(BaseModel):
     """One kind of CPU, or the share of one that an instance gets."""
@@ -29,25 +35,35 @@ class Cpu(BaseModel):
     memory: Annotated[Bytes, Field(gt=0)]
     """bytes that a model server may take"""
     bandwidth: float = Field(gt=0)
-    """of its memory; for a part of a machine its part of it"""
+    """of its memory; for a part of a machine what its cores draw while their neighbours leave them room"""
+    guaranteed: float | None = Field(default=None, gt=0)
+    """of the bandwidth, what neighbours cannot take; None is all of it"""
     flops: float = Field(gt=0)
     """dense operations a second: fp32 multiply-adds, each counted as two, at the clock that all cores hold"""
     sources: dict[str, str]
 
     def part(self, vcpus: int, memory: int) -> Cpu:
-        """What an instance of so many virtual CPUs and bytes gets of it: its share of cores, bandwidth and operations.
+        """What an instance of so many virtual CPUs and bytes gets of it: its share of cores and operations, and what
+        these cores draw of the bandwidth, of which only its share is guaranteed.
 
-        Neighbours that idle would leave it more bandwidth; nobody promises that.
+        Never more than one socket: llama.cpp is faster on one than on both (`slipway.speed.efficiency`), so that a
+        larger instance serves from one of them, all of its memory included.
+
+        >>> small = find_cpu("xeon-sapphire-rapids").part(8, 2**34)
+        >>> small.cores, small.bandwidth / 1e9, small.guaranteed / 1e9
+        (4, 48.0, 25.6)
         """
-        share = min(vcpus / (self.vcpus or self.cores), 1)
+        share = min(vcpus / (self.vcpus or self.cores), 1 / self.sockets)
         cores = max(1, int(self.cores * share))
+        own = self.bandwidth * share
         return self.model_copy(
             update={
                 "cores": cores,
-                "sockets": -(-cores * self.sockets // self.cores),
+                "sockets": 1,
                 "vcpus": vcpus,
                 "memory": memory,
-                "bandwidth": self.bandwidth * share,
+                "bandwidth": max(own, min(self.bandwidth / self.sockets, cores * CORE_BANDWIDTH)),
+                "guaranteed": own,
                 "flops": self.flops * share,
             }
         )

@@ -98,6 +98,12 @@ def device(offer: Offer) -> Gpu | Cpu:
     return find_cpu(offer.cpu or "generic-x86").part(offer.vcpus, offer.memory)
 
 
+def spans_sockets(offer: Offer) -> bool:
+    """Whether its virtual CPUs are more than one socket has. Raises `SizingError` for a name nobody knows."""
+    whole = find_cpu(offer.cpu or "generic-x86")
+    return offer.vcpus * whole.sockets > (whole.vcpus or whole.cores)
+
+
 @cache
 def _file() -> dict[str, Any]:
     return tomllib.loads(resources.files("slipway").joinpath("offers.toml").read_text(encoding="utf-8"))

@@ -9,8 +9,9 @@ from slipway import cost, memory, speed
 from slipway.advice.choice import choose
 from slipway.advice.search import Candidate, Miss, Search
 from slipway.advice.types import Option
+from slipway.cpus import Cpu
 from slipway.gpus import Gpu
-from slipway.offers import Offer
+from slipway.offers import Offer, spans_sockets
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,27 @@ def option(search: Search, found: Candidate, *, shown: bool) -> Option:
 def _notes(search: Search, found: Candidate) -> tuple[str, ...]:
     notes: list[str] = list(search.architecture.notes)
     device = found.measured.setup.device
-    remark = memory.weight_only(search.architecture, device) if isinstance(device, Gpu) else None
-    if remark:
-        notes.append(remark)
+    if isinstance(device, Gpu):
+        remark = memory.weight_only(search.architecture, device)
+        notes += [remark] if remark else []
+    else:
+        notes += _cpu_notes(found.offer, device)
     if search.workload.mode == "batch" and found.offer.spot is not None:
         notes.append("batch work can be begun again, so that a spot price is worth having")
     return tuple(notes)
+
+
+def _cpu_notes(offer: Offer, device: Cpu) -> list[str]:
+    notes: list[str] = []
+    if device.guaranteed is not None and device.guaranteed < device.bandwidth:
+        own, drawn = device.guaranteed / 1e9, device.bandwidth / 1e9
+        notes.append(
+            f"with busy neighbours a token may take {drawn / own:.1f} times as long: of {drawn:.0f} GB/s that its "
+            f"cores draw, {own:.0f} are its own"
+        )
+    if spans_sockets(offer):
+        notes.append(
+            f"its CPUs are of several sockets, and llama.cpp is faster on one, which this counts on: set "
+            f'slipway:engine.threads to {device.cores} and slipway:engine.args to ["--numa", "isolate"]'
+        )
+    return notes

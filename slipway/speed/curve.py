@@ -141,16 +141,17 @@ class Serving:
 
     def point(self, batch: int) -> Point:
         """With ranges: the first token's is that of prompts, the others' that of whatever takes most of the engine."""
-        load, factor = self.at(batch), self.model.factor
-        mixed = factor.prefill_band if self.prompt * load.rate > 0.5 else factor.decode_band
-        rate = band(load.rate, mixed)
+        load, model = self.at(batch), self.model
+        factor, reading = model.factor, self.prompt * load.rate > 0.5
+        mixed, crowded = (factor.prefill_band, 1.0) if reading else (factor.decode_band, model.crowded)
+        rate = band(load.rate, mixed, down=crowded)
         return Point(
             batch=batch,
-            per_token=band(load.per_token, mixed),
+            per_token=band(load.per_token, mixed, up=crowded),
             first_token=band(load.first_token, factor.prefill_band),
             first_token_p95=band(load.first_token_p95, factor.prefill_band),
-            end_to_end=band(load.end_to_end, mixed),
-            end_to_end_p95=band(load.end_to_end_p95, mixed),
+            end_to_end=band(load.end_to_end, mixed, up=crowded),
+            end_to_end_p95=band(load.end_to_end_p95, mixed, up=crowded),
             tokens_per_second=rate.scaled(self.output),
             requests_per_second=rate,
         )

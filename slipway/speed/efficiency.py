@@ -85,7 +85,9 @@ TWO_SOCKETS = Factors(
     step=0.0005, layer=0.0, launch=0.0, expert_layer=0.0, request=0.0001, entry=0.005,
     nvlink=0.0, pcie=0.0, decode_band=1.6, prefill_band=2.0,
 )  # fmt: skip
-"""llama.cpp on both sockets at once: threads of one read the weights that lie with the other."""
+"""llama.cpp on both sockets at once: threads of one read the weights that lie with the other. Two of
+these shares are less than one of ONE_SOCKET's, so that an instance (`Cpu.part`) counts as one socket; this set is for
+whole machines that somebody ran on both."""
 
 
 def factors(setup: Setup) -> Factors:

@@ -35,7 +35,8 @@ def explain(
             f"between GPUs, {_seconds(model.gaps)} between kernels, "
             f"{_seconds(model.host(batch))} of the engine on the CPU{meanwhile}",
             f"estimates are right within a factor of {model.factor.decode_band:g} (decode) and "
-            f"{model.factor.prefill_band:g} (prompts), 8 of 10 times",
+            f"{model.factor.prefill_band:g} (prompts), 8 of 10 times"
+            + (f"; busy neighbours may make decode {model.crowded:.1f} times slower" if model.crowded > 1 else ""),
         ]
     lines += [
         f"at most {most} requests at once ({bound}), the knee is at {capacity.knee.batch}",

@@ -44,6 +44,7 @@ class Roofline:
         self.factor = factor or factors(setup)
         device = setup.device
         self.gpu: Gpu | None = device if isinstance(device, Gpu) else None
+        self.crowded = crowded(device)
         settings = resolved(architecture, setup)
         self.ranks = settings.tensor_parallel if self.gpu else 1
         self.stages = settings.pipeline_parallel if self.gpu else 1
@@ -196,15 +197,20 @@ def _pairs(group: LayerGroup, tokens: float) -> float:
     return tokens * window / 2 if group.state == "chunked" else window * (tokens - window / 2)
 
 
-def band(seconds: float, factor: float) -> Range:
-    """`seconds`, give or take a factor."""
-    return Range(seconds / factor, seconds, seconds * factor)
+def crowded(device: Gpu | Cpu) -> float:
+    """How much less of a CPU's bandwidth is left when its neighbours take all that they may: 2 is half; 1 for a GPU."""
+    return device.bandwidth / device.guaranteed if isinstance(device, Cpu) and device.guaranteed else 1.0
+
+
+def band(value: float, factor: float, *, up: float = 1.0, down: float = 1.0) -> Range:
+    """`value`, give or take a factor; and as much more or less beside."""
+    return Range(value / factor / down, value, value * factor * up)
 
 
 def decode_step(architecture: Architecture, setup: Setup, batch: int, context: float) -> Range:
     """Seconds in which each of `batch` requests gets its next token, `context` tokens behind it on average."""
     model = Roofline(architecture, setup)
-    return band(model.step(batch, model.state(context)), model.factor.decode_band)
+    return band(model.step(batch, model.state(context)), model.factor.decode_band, up=model.crowded)
 
 
 def prefill(architecture: Architecture, setup: Setup, tokens: float) -> Range:

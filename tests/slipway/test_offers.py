@@ -7,10 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.cpus import Cpu, cpus, find_cpu
+from slipway.architectures.catalogue import find
+from slipway.cpus import CORE_BANDWIDTH, Cpu, cpus, find_cpu
 from slipway.errors import SizingError
 from slipway.gpus import PCIE_BANDWIDTH, Gpu, gpus
+from slipway.memory.types import Setup
 from slipway.offers import Offer, device, euro, offers, rates
+from slipway.speed import decode_step, prefill
 from slipway.units import GIB
 
 
@@ -37,9 +40,37 @@ def test_a_larger_part_of_a_cpu_is_never_less(name: str, small: int, more: int) 
     whole = find_cpu(name)
     one, two = whole.part(small, GIB), whole.part(small + more, GIB)
     assert 1 <= one.cores <= two.cores <= whole.cores
-    assert 1 <= one.sockets <= two.sockets <= whole.sockets
-    assert one.bandwidth <= two.bandwidth <= whole.bandwidth
-    assert one.flops <= two.flops <= whole.flops
+    assert one.sockets == two.sockets == 1
+    assert one.bandwidth <= two.bandwidth <= whole.bandwidth / whole.sockets
+    assert one.guaranteed is not None
+    assert two.guaranteed is not None
+    assert one.guaranteed <= two.guaranteed <= two.bandwidth
+    assert one.flops <= two.flops <= whole.flops / whole.sockets
+
+
+@given(st.sampled_from(sorted(cpus())), st.integers(1, 512))
+def test_a_few_cores_draw_more_than_their_share(name: str, vcpus: int) -> None:
+    """Whose size is far from the socket's: what is promised and what one core can have are apart."""
+    whole = find_cpu(name)
+    part = whole.part(vcpus, GIB)
+    assert part.guaranteed == pytest.approx(whole.bandwidth * min(vcpus / (whole.vcpus or 0), 1 / whole.sockets))
+    assert part.bandwidth <= max(part.cores * CORE_BANDWIDTH, part.guaranteed or 0)
+    assert part.bandwidth >= min(part.cores * CORE_BANDWIDTH, whole.bandwidth / whole.sockets)
+
+
+@pytest.mark.parametrize("name", [name for name, cpu in cpus().items() if cpu.sockets > 1])
+def test_two_sockets_are_never_slower_than_one(name: str) -> None:
+    whole = find_cpu(name)
+    model = find("Qwen/Qwen3-8B")
+    one, both = (whole.part(whole.vcpus // part, 64 * GIB) for part in (whole.sockets, 1))  # type: ignore[operator]
+    steps = [decode_step(model, Setup(cpu, engine="llama.cpp"), 1, 100).mid for cpu in (one, both)]
+    assert steps[1] <= steps[0]
+    prompts = [prefill(model, Setup(cpu, engine="llama.cpp"), 1000).mid for cpu in (one, both)]
+    assert prompts[1] <= prompts[0]
+    assert (
+        decode_step(model, Setup(both, engine="llama.cpp"), 1, 100).mid
+        <= decode_step(model, Setup(whole, engine="llama.cpp"), 1, 100).mid
+    )
 
 
 @pytest.mark.parametrize("offer", offers(), ids=lambda offer: f"{offer.region}-{offer.instance}")
@@ -100,7 +131,7 @@ def test_a_link_in_the_offer_overrides_the_gpus_own() -> None:
 def test_an_instance_of_an_unknown_cpu_is_a_small_one() -> None:
     found = device(offer())
     assert isinstance(found, Cpu)
-    assert (found.name, found.cores, found.memory) == ("generic-x86", 4, 32 * GIB)
+    assert (found.name, found.cores, found.memory) == ("generic-x86", 8, 32 * GIB)
 
 
 def test_an_offer_with_a_gpu_nobody_knows_is_refused() -> None:

@@ -23,9 +23,9 @@ ADVISED = {
     "engine": None,
     "model": "smollm2-135m-instruct",
     "workload": {
-        "requests_per_second": 0.005, "prompt": {"mean": 64}, "output": {"mean": 32}, "first_token": "20s",
+        "requests_per_second": 0.1, "prompt": {"mean": 64}, "output": {"mean": 64},
     },
-    "offers": [{"provider": "ssh", "instance": "mine", "vcpus": 8, "memory": "32GiB", "price": 0.1}],
+    "offers": [{"provider": "ssh", "instance": "mine", "vcpus": 2, "memory": "4GiB", "price": 0.1}],
 }  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def test_what_advice_chose_is_shown_and_provisioned(configure: Configure) -> Non
     preview = configure(**ADVISED).preview()
     assert preview.resource_steps().keys() >= {"keys", "test", "h1"}
     said = preview.diagnostics()
-    assert "smollm2-135m-instruct: CPU, 1 host ssh mine (8 vCPUs), llama.cpp, 1 replica a host, €73 a month" in said
+    assert "smollm2-135m-instruct: CPU, 1 host ssh mine (2 vCPUs), llama.cpp, 1 replica a host, €73 a month" in said
     assert "first token" in said
     assert "meets every target" in said
 

@@ -148,6 +148,17 @@ def test_factors_by_engine_and_device() -> None:
     assert factors(on(two)) is TWO_SOCKETS
 
 
+def test_busy_neighbours_slow_a_part_of_a_cpu_down() -> None:
+    """By as much as the bandwidth that is not its own; they never make it faster, and leave its operations alone."""
+    part = PROCESSOR.part(8, 2**36)
+    alone, among = on(part.model_copy(update={"guaranteed": None})), on(part)
+    calm, crowded = decode_step(dense(), alone, 1, 100), decode_step(dense(), among, 1, 100)
+    assert (crowded.low, crowded.mid) == (calm.low, calm.mid)
+    assert part.guaranteed is not None
+    assert crowded.high == pytest.approx(calm.high * part.bandwidth / part.guaranteed)
+    assert prefill(dense(), among, 100) == prefill(dense(), alone, 100)
+
+
 def test_prefill_on_a_cpu_takes_the_minute_that_rules_it_out_for_chat() -> None:
     assert prefill(dense(4.5, "gguf:Q4_K_M"), on(PROCESSOR), 2048).mid > 10
     assert prefill(dense(), on(LARGE), 2048).mid < 0.1
