@@ -47,13 +47,13 @@ SPREAD = Range(0.5, 1.0, 1.8)
 UNEXPLAINED = 0.6
 """GiB that some logs have more than all of this: 1.21 for Llama-3.1-8B at 2048 tokens and 256 sequences (0.30.0)"""
 
-COMPILED = 1.2
+COMPILED = 0.6
 """GiB that a first boot may charge on top, seen since 0.26: what torch.compile takes to try its kernels is profiled as
 if a step took it, until a later boot finds them in its cache (vllm#54122, #54383). 3.70 GiB of KV cache for Qwen2.5-7B
 on an L4 (0.27.1) where eager execution has 5.46; 9.10 and 10.33 GiB for Qwen3-14B-AWQ at two boots of one machine"""
 COMPILED_STATES = 1.25
-"""GiB for every 1024 tokens of a batch, where layers are recurrent: 3.53 GiB of KV cache for Qwen3.8-27B on a 48 GiB
-card, 6.03 at the second boot (1CatAI/1Cat-vLLM#518); "tens of GiB" at the defaults of an RTX PRO 6000 (vllm#54122)"""
+"""GiB for every 1024 tokens of a batch above 2048 instead, where layers are recurrent: "tens of GiB" at the defaults of
+an RTX PRO 6000 (vllm#54122), and nothing of it at 2048 tokens on an L40S (Qwen3.8-27B, 0.26.0)"""
 
 COMPUTE_BUFFER = Range(0.15, 0.3, 0.7)
 """GiB of llama.cpp, besides the logits"""
@@ -92,7 +92,7 @@ def compiling(architecture: Architecture, plan: Resolved, device: Gpu | Cpu) -> 
     if not isinstance(device, Gpu) or plan.behaviour.version < (0, 26, 0):
         return 0.0
     if any(group.state == "recurrent" for group in architecture.groups):
-        return max(COMPILED, COMPILED_STATES * plan.batched / 1024) * GIB
+        return COMPILED_STATES * max(0, plan.batched - 2048) / 1024 * GIB
     return COMPILED * GIB
 
 
