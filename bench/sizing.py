@@ -24,10 +24,11 @@ from bench.sizing_results import (
     judge_speed,
     middle,
 )
-from bench.sizing_rows import Case, Speed, load_cases, load_speeds
+from bench.sizing_rows import SPLITS, Case, Speed, Split, load_cases, load_speeds
 
 MEASURES: tuple[Measure, ...] = ("weights", "kv", "tokens", "concurrency")
-SPLITS = ("fit", "held-out")
+SPEED_SPLITS: tuple[Split, ...] = SPLITS[:2]
+"""no speed was found later"""
 Summary = dict[str, float]
 """rows, and their median and largest error without sign, and how many are within the aim, or within our own range"""
 NAME = 44
@@ -131,7 +132,7 @@ def by_kind(results: Sequence[Result]) -> dict[str, dict[str, Summary]]:
         chosen = [result for result in results if result.case.group == kind and measure in result.figures]
         if not chosen:
             continue
-        said = {
+        said: dict[str, Summary] = {
             split: summary(errors([one for one in chosen if one.case.split == split], measure), aim) for split in SPLITS
         }
         said["range"] = {"rows": len(chosen), "within": sum(one.figures[measure].inside for one in chosen)}
@@ -142,7 +143,9 @@ def by_kind(results: Sequence[Result]) -> dict[str, dict[str, Summary]]:
 
 
 def by_split(results: Sequence[SpeedResult]) -> dict[str, Summary]:
-    return {split: summary((one.error for one in results if one.row.split == split), DECODE_AIM) for split in SPLITS}
+    return {
+        split: summary((one.error for one in results if one.row.split == split), DECODE_AIM) for split in SPEED_SPLITS
+    }
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,7 @@ class Facts:
     """of the first token, of prefill, of whole requests"""
     fitted_rows: list[int]
     held_out_rows: list[int]
+    later_rows: list[int]
     skipped: dict[str, str]
 
 
@@ -172,16 +176,17 @@ def facts(results: Sequence[Result], speeds: Sequence[SpeedResult], skipped: Seq
         other_speed=by_split([one for one in speeds if not one.decode]),
         fitted_rows=[result.case.id for result in results if result.case.split == "fit"],
         held_out_rows=[result.case.id for result in results if result.case.split == "held-out"],
+        later_rows=[result.case.id for result in results if result.case.split == "later"],
         skipped={f"{type(one.row).__name__.lower()} {one.row.id}": one.why for one in skipped},
     )
 
 
 def summary_table(said: dict[str, dict[str, Summary]]) -> str:
-    rows = [["rows, median, largest, within the aim", "fitted", "held out", "in our range", *PEERS]]
+    rows = [["rows, median, largest, within the aim", "fitted", "held out", "later", "in our range", *PEERS]]
     for name, entry in said.items():
-        fitted, held_out, *peers = (one_line(entry[part]) for part in (*SPLITS, *PEERS))
+        fitted, held_out, later, *peers = (one_line(entry[part]) for part in (*SPLITS, *PEERS))
         ours_too = f"{entry['range']['within']:.0f} of {entry['range']['rows']:.0f}"
-        rows.append([name, fitted, held_out, ours_too, *peers])
+        rows.append([name, fitted, held_out, later, ours_too, *peers])
     return columns(rows)
 
 
@@ -195,7 +200,7 @@ def show(results: Sequence[Result], speeds: Sequence[SpeedResult], skipped: Sequ
     said = facts(results, speeds, skipped)
     print("Memory: published → ours, error. KAITO, gpu_poor and plain are their errors of the cache.\n")
     print(case_table(results))
-    print("\nThe constants were fitted on the rows marked fit, and on no other.\n")
+    print("\nThe constants were fitted on the rows marked fit, and on no other; rows marked later came after that.\n")
     print(summary_table(said.memory))
     print(f"\n{said.refusals} refusals, of which promised to fit: {said.false_fits or 'none'}")
     print(f"boots that were denied: {said.missed_fits or 'none'}")

@@ -12,7 +12,9 @@ from typing import Literal, TypeVar
 
 DATA = Path(__file__).parent / "sizing_data"
 
-Split = Literal["fit", "held-out"]
+Split = Literal["fit", "held-out", "later"]
+SPLITS: tuple[Split, ...] = ("fit", "held-out", "later")
+"""later: found after the constants were fixed"""
 Group = Literal["dense", "moe", "window", "hybrid"]
 GROUPS: dict[str, Group] = {
     "dense": "dense",
@@ -94,7 +96,8 @@ class Speed:
 
 
 def split(key: str) -> Split:
-    """Which side a row is on: decided by a hash of what it is about, so that nobody chooses."""
+    """Which side a row is on that was there when the constants were fitted: decided by a hash of what it is about, so
+    that nobody chooses."""
     return "fit" if hashlib.sha256(key.lower().encode()).digest()[0] % 2 == 0 else "held-out"
 
 
@@ -131,7 +134,7 @@ def _case(row: dict[str, str]) -> Case:
         kind=row["kind"],
         source=row["source"],
         note=row["note"],
-        split="fit" if row["split"] == "fit" else "held-out",
+        split=next(split for split in SPLITS if split == row["split"]),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.sizing_results import AIMS, DECODE_AIM, Measure, Result, SpeedResult, judge, judge_speed, middle
-from bench.sizing_rows import load_cases, load_misses, load_speeds
+from bench.sizing_rows import SPLITS, load_cases, load_misses, load_speeds
 
 RESULTS = [result for result in map(judge, load_cases()) if isinstance(result, Result)]
 SPEEDS = [result for result in map(judge_speed, load_speeds()) if isinstance(result, SpeedResult)]
@@ -28,7 +28,7 @@ def test_every_known_miss_says_why() -> None:
 
 
 @pytest.mark.parametrize(("measure", "group"), AIMS)
-@pytest.mark.parametrize("side", ["fit", "held-out"])
+@pytest.mark.parametrize("side", SPLITS)
 def test_the_middle_row_is_within_the_aim(measure: Measure, group: str, side: str) -> None:
     errors = [
         result.figures[measure].error
