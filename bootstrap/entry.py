@@ -15,7 +15,7 @@ from slipway.cli import Effects, build_app
 
 if TYPE_CHECKING:
     from slipway.plan import BuiltImage
-    from slipway.releases import Release
+    from slipway.releases import Release, Resolved
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -45,10 +45,10 @@ def _write_text(path: str, text: str) -> None:
     Path(path).write_text(text, encoding="utf-8")
 
 
-def _resolve_packages(release: Release) -> Mapping[str, str]:
+def _resolve_packages(release: Release, sources: tuple[str, ...], key: str) -> Resolved:
     from bootstrap.commands.resolve import resolve_packages
 
-    return resolve_packages(release, ROOT)
+    return resolve_packages(release, ROOT, sources, key)
 
 
 def _built_images() -> Mapping[str, BuiltImage]:

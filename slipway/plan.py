@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from slipway.auto import settled
 from slipway.desired import ContainerStack, Drain, HealthGate, HostDesired, Image, ModelFile, Package
@@ -12,13 +13,17 @@ from slipway.engine_facts import FACTS
 from slipway.engines import engine_plan
 from slipway.errors import PlanError, StaleLockError
 from slipway.gates import completion_deadline, health_deadline
+from slipway.gpus import Gpu
 from slipway.models import ResolvedModel
 from slipway.plan_types import CollectorPlan, EnginePlan, HostPlan, Plan, ProxyPlan, ReplicaPlan
-from slipway.releases import Lock, Release, check_lock
+from slipway.releases import Lock, Release, check_lock, gpu_desired
 from slipway.rollout import Policy, plan_waves
 from slipway.settings import Settings
 from slipway.settings.resolving import resolve_model
 from slipway.units import MIB
+
+if TYPE_CHECKING:
+    from slipway.advice.types import Advice
 
 FIRST_ENGINE_PORT = 9000
 
@@ -42,7 +47,7 @@ def make_plan(
     or is not the one that the lock pins. Where the settings ask for `gpu`, what advice chooses is planned; what
     `slipway.auto.settled` raises, this raises.
     """
-    settings, _ = settled(settings)
+    settings, advice = settled(settings)
     stale = check_lock(release, lock)
     if stale:
         raise StaleLockError(
@@ -74,7 +79,7 @@ def make_plan(
             memory_mib=settings.collector.memory // MIB,
             otlp_endpoint=settings.collector.otlp_endpoint,
         ),
-        host=_host(settings, release, lock, (engine.image, proxy, collector)),
+        host=_host(settings, release, lock, (engine.image, proxy, collector), _gpu(advice)),
         hosts=_hosts(settings, names, {name: wave.index for wave in waves for name in wave.hosts}),
         waves=waves,
         gate=_gate(settings, model, engine, replicas),
@@ -115,7 +120,20 @@ class _Images:
             raise PlanError(f"there is no image {name}", where=where, fix="Use a release that has it")
         if pin.reference is not None:
             return Image(name=name, reference=pin.reference)
+        if pin.repository is not None:
+            return self._pulled(name, pin.repository, where)
         return self._from_recipe(name, pin.build or name, where)
+
+    def _pulled(self, name: str, repository: str, where: str) -> Image:
+        digest = self.lock.images.get(name)
+        if digest is None:
+            version = self.release.images[name].version
+            fix = (
+                f"Run `slipway lock --release {self.release.name} --image {name}=sha256:…` with the digest of "
+                f"{repository}:{version}, or give it as slipway:container.archives.{name}"
+            )
+            raise PlanError(f"the lock has no digest of the image {name}", where=where, fix=fix)
+        return Image(name=name, reference=f"{repository}@{digest}")
 
     def _from_recipe(self, name: str, recipe: str, where: str) -> Image:
         image = self.built.get(recipe)
@@ -160,7 +178,13 @@ def _proxy(settings: Settings, image: Image) -> ProxyPlan:
     )
 
 
-def _host(settings: Settings, release: Release, lock: Lock, images: tuple[Image, ...]) -> HostDesired:
+def _gpu(advice: Advice | None) -> Gpu | None:
+    """The GPU that advice chose, where it was asked and chose one."""
+    device = advice.chosen.setup.device if advice is not None and advice.chosen is not None else None
+    return device if isinstance(device, Gpu) else None
+
+
+def _host(settings: Settings, release: Release, lock: Lock, images: tuple[Image, ...], gpu: Gpu | None) -> HostDesired:
     container = settings.container
     return HostDesired(
         release=release.name,
@@ -174,6 +198,7 @@ def _host(settings: Settings, release: Release, lock: Lock, images: tuple[Image,
         ),
         images=images,
         apt_sources=container.apt_sources,
+        gpu=gpu_desired(release, lock, count=settings.engine.gpus, gpu=gpu),
     )
 
 

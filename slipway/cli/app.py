@@ -63,16 +63,21 @@ def _add_check(app: typer.Typer, effects: Effects) -> None:
     @sentences
     def check(file: StackFile, as_json: AsJson = False) -> None:
         """Say every problem of a stack file. Needs no Pulumi, no network and no host."""
+        from slipway.releases import is_locked
+
         problems: tuple[Problem, ...] = ()
         try:
-            read_settings(effects, file)
+            release = read_settings(effects, file).release
         except SettingsError as error:
             if not as_json:
                 raise
             problems = error.problems
-        if not as_json:
-            typer.echo(f"{file}: no problems")
-            return
+        else:
+            if not as_json:
+                typer.echo(f"{file}: no problems")
+                if not is_locked(release):
+                    typer.echo(f"release {release} is not locked yet: run `slipway lock --release {release}`")
+                return
         listed = [
             {"key": item.key, "line": getattr(item, "line", None), "what": item.what, "fix": item.fix}
             for item in problems
@@ -103,18 +108,33 @@ def _add_lock(app: typer.Typer, effects: Effects) -> None:
     def lock(
         release: OneRelease = None,
         check: Annotated[bool, typer.Option("--check", help="Write nothing; fail when a lock is stale.")] = False,
+        source: Annotated[
+            list[str] | None,
+            typer.Option("--source", metavar="LINE", help="apt source to take NVIDIA's packages from, as a deb line."),
+        ] = None,
+        key: Annotated[str | None, typer.Option("--key", metavar="FILE", help="Public key of that source.")] = None,
+        image: Annotated[
+            list[str] | None,
+            typer.Option("--image", metavar="NAME=DIGEST", help="Digest of an image that is pulled by version."),
+        ] = None,
     ) -> None:
-        """Write what the releases resolve to: exact versions of all packages."""
-        from slipway.cli.locking import check_locks, write_lock
-        from slipway.releases import load_release, load_releases
+        """Write what the releases resolve to: exact versions of all packages. Those without a lock need --release."""
+        from slipway.cli.locking import check_locks, image_digests, write_lock
+        from slipway.releases import is_locked, load_release, load_releases
 
         chosen = [load_release(release)] if release else list(load_releases().values())
         if check:
             for line in check_locks(chosen):
                 typer.echo(line)
             return
+        text_of_key = effects.read_text(key) if key is not None else ""
         for item in chosen:
-            path, text, count = write_lock(item, effects.resolve_packages(item), effects.image_digests())
+            if not release and not is_locked(item.name):
+                typer.echo(f"{item.name}: not locked; name it to lock it")
+                continue
+            digests = {**effects.image_digests(), **image_digests(item, image or ())}
+            resolved = effects.resolve_packages(item, tuple(source or ()), text_of_key)
+            path, text, count = write_lock(item, resolved, digests)
             write(effects, path, text)
             typer.echo(f"{item.name}: {count} packages locked")
 
@@ -126,10 +146,11 @@ def _add_releases(app: typer.Typer, effects: Effects) -> None:
     @sentences
     def releases() -> None:
         """List the releases that a stack file can name."""
+        from slipway.cli.locking import describe
         from slipway.releases import load_releases
 
         for release in load_releases().values():
-            typer.echo(f"{release.name}  {release.summary} ({', '.join(release.os)}, {release.architecture})")
+            typer.echo(describe(release))
 
 
 def _add_plan(app: typer.Typer, effects: Effects) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from slipway.plan import BuiltImage
-    from slipway.releases import Release
+    from slipway.releases import Release, Resolved
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,9 @@ class Effects:
     """the text of a file"""
     write_text: Callable[[str, str], None]
     """write a file, and make the folders above it"""
-    resolve_packages: Callable[[Release], Mapping[str, str]]
-    """{package: version} of everything that apt would install for a release on its bare OS"""
+    resolve_packages: Callable[[Release, tuple[str, ...], str], Resolved]
+    """everything that apt would install for a release on its bare OS; from sources (`deb` lines or deb822) and with a
+    key (text) in place of those of NVIDIA's archive, where they are given"""
     image_digests: Callable[[], Mapping[str, str]]
     """{image: digest} of built images to pin in a lock; empty pins none"""
     built_images: Callable[[], Mapping[str, BuiltImage]]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
@@ -21,34 +22,86 @@ def fingerprint(release: Release) -> str:
     return "sha256:" + hashlib.sha256(json.dumps(pins, sort_keys=True).encode()).hexdigest()
 
 
-def top_packages(release: Release) -> tuple[str, ...]:
-    """Every package that the release names itself, in order."""
-    if release.gpu is None:
-        return release.packages
-    return (*release.packages, *release.gpu.packages, *release.gpu.toolkit.packages)
+@dataclass(frozen=True)
+class Resolved:
+    """What a resolver answered: {package: version}, each group only with what the ones before it do not have."""
+
+    packages: Mapping[str, str]
+    gpu: Mapping[str, str] = field(default_factory=dict)
+    nvswitch: Mapping[str, str] = field(default_factory=dict)
+    nvlink5: Mapping[str, str] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
+    """set where the release's own were not asked"""
+    key: str = ""
+    """public key of the archives of `gpu`, ASCII-armoured"""
+    key_fingerprint: str = ""
 
 
-def compute_lock(release: Release, resolved: Mapping[str, str], images: Mapping[str, str] | None = None) -> Lock:
-    """The lock of what a resolver answered: `resolved` is {package: version}, `images` {image: digest} to pin as well.
+def named_packages(release: Release) -> dict[str, tuple[str, ...]]:
+    """Every package that the release names itself, by group of the lock."""
+    groups = {"packages": release.packages, "gpu": (), "nvswitch": (), "nvlink5": ()}
+    gpu, names = release.gpu, release.gpu_names
+    if gpu is None or names is None:
+        return groups
+    first = (names.pinning,) if names.pinning else ()
+    groups["gpu"] = (*first, *names.driver, *names.beside, *names.monitoring, *gpu.toolkit.packages)
+    if gpu.fabric_manager is not None:
+        groups |= {"nvswitch": names.nvswitch, "nvlink5": names.nvlink5}
+    return groups
+
+
+def compute_lock(release: Release, resolved: Resolved, images: Mapping[str, str] | None = None) -> Lock:
+    """The lock of what a resolver answered; `images` are {image: digest} to pin as well.
 
     Raises `ReleaseError` when the resolver left out a package that the release asks for, or answered another version
-    of the toolkit than the one pinned.
+    of the driver or the toolkit than the one pinned.
     """
     where = f"release {release.name}"
-    missing = sorted(set(top_packages(release)) - set(resolved))
+    groups = {name: dict(sorted(getattr(resolved, name).items())) for name in named_packages(release)}
+    missing = sorted(_missing(release, groups))
     if missing:
         fix = "Check the names and the apt sources, then run `slipway lock` again"
         raise ReleaseError(f"apt has no {' and no '.join(missing)} for {release.os[0]}", where=where, fix=fix)
-    if release.gpu is not None:
-        toolkit = release.gpu.toolkit
-        wrong = sorted(name for name in toolkit.packages if resolved[name] != toolkit.version)
-        if wrong:
-            what = f"{wrong[0]} resolved to {resolved[wrong[0]]}, and the release pins {toolkit.version}"
-            raise ReleaseError(what, where=where, fix="Pin a toolkit version that the archive has")
-    data = {"release": release.name, "fingerprint": fingerprint(release), "packages": dict(sorted(resolved.items()))}
+    for name, version, pinned in _moved(release, groups):
+        what = f"{name} resolved to {version}, and the release pins {pinned}"
+        raise ReleaseError(what, where=where, fix="Pin a version that the archive has for all of them")
+    data: dict[str, object] = {"release": release.name, "fingerprint": fingerprint(release)}
+    data |= {name: group for name, group in groups.items() if group or name == "packages"}
+    data |= {"sources": resolved.sources, "key": resolved.key, "key_fingerprint": resolved.key_fingerprint}
     if images:
         data["images"] = dict(sorted(images.items()))
     return _validated(data, where)
+
+
+def upstream(version: str) -> str:
+    """NVIDIA's version in Debian's.
+
+    >>> upstream("1:580.159.03-0ubuntu0.24.04.1")
+    '580.159.03'
+    """
+    return version.rpartition(":")[2].rpartition("-")[0] or version.rpartition(":")[2]
+
+
+def _missing(release: Release, groups: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    have: set[str] = set()
+    for group, names in named_packages(release).items():
+        # A package that an earlier group brought is not resolved a second time.
+        have |= set(groups[group])
+        yield from set(names) - have
+
+
+def _moved(release: Release, groups: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str, str]]:
+    gpu, names = release.gpu, release.gpu_names
+    if gpu is None or names is None:
+        return
+    fabric = names.nvswitch if gpu.fabric_manager is not None else ()
+    every = {name: version for group in groups.values() for name, version in group.items()}
+    for name in (*names.driver, *fabric):
+        if upstream(every[name]) != gpu.driver:
+            yield name, every[name], gpu.driver
+    for name in sorted(gpu.toolkit.packages):
+        if every[name] != gpu.toolkit.version:
+            yield name, every[name], gpu.toolkit.version
 
 
 def check_lock(release: Release, lock: Lock) -> tuple[Problem, ...]:
@@ -57,14 +110,15 @@ def check_lock(release: Release, lock: Lock) -> tuple[Problem, ...]:
     problems = []
     if lock.release != release.name:
         problems.append(Problem("release", f"this is the lock of {lock.release}, not of {release.name}", fix))
+    groups = {name: getattr(lock, name) for name in named_packages(release)}
     problems += [
         Problem(f"packages.{name}", "the release asks for this package and the lock has no version of it", fix)
-        for name in sorted(set(top_packages(release)) - set(lock.packages))
+        for name in sorted(_missing(release, groups))
     ]
-    built = {name for name, pin in release.images.items() if pin.build is not None}
+    open_images = {name for name, pin in release.images.items() if pin.reference is None}
     problems += [
-        Problem(f"images.{name}", "the lock pins an image that the release does not build", fix)
-        for name in sorted(set(lock.images) - built)
+        Problem(f"images.{name}", "the lock pins an image that the release does not leave open", fix)
+        for name in sorted(set(lock.images) - open_images)
     ]
     if not problems and lock.fingerprint != fingerprint(release):
         problems.append(Problem("fingerprint", "the release's pins changed since the lock was made", fix))
@@ -82,10 +136,15 @@ def parse_lock(text: str, source: str) -> Lock:
 
 def dump_lock(lock: Lock) -> str:
     """The one spelling of a lock: sorted, a line a package."""
-    lines = [HEADER, f"release = {_quote(lock.release)}", f"fingerprint = {_quote(lock.fingerprint)}", "", "[packages]"]
-    lines += [f"{_key(name)} = {_quote(version)}" for name, version in sorted(lock.packages.items())]
-    if lock.images:
-        lines += ["", "[images]", *(f"{_key(name)} = {_quote(value)}" for name, value in sorted(lock.images.items()))]
+    lines = [HEADER, f"release = {_quote(lock.release)}", f"fingerprint = {_quote(lock.fingerprint)}"]
+    if lock.sources:
+        lines.append(f"sources = [{', '.join(map(_quote, lock.sources))}]")
+    if lock.key:
+        lines += [f"key = {_quote(lock.key)}", f"key_fingerprint = {_quote(lock.key_fingerprint)}"]
+    for name in ("packages", "gpu", "nvswitch", "nvlink5", "images"):
+        table: Mapping[str, str] = getattr(lock, name)
+        if table or name == "packages":
+            lines += ["", f"[{name}]", *(f"{_key(item)} = {_quote(value)}" for item, value in sorted(table.items()))]
     return "\n".join(lines) + "\n"
 
 

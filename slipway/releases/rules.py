@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slipway.errors import Problem
+from slipway.errors import Problem, ReleaseError
+from slipway.releases.compatibility import cuda_with_driver, fabric_with_driver, modules_with_driver
 from slipway.releases.records import TOOLKIT_PACKAGES, GpuStack, Release
 
 NEEDED_IMAGES = ("proxy", "collector")
-
-CUDA_NEEDS_BRANCH = {11: 450, 12: 525, 13: 580}
-"""oldest driver branch by CUDA major.
-https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html"""
-
-OPEN_MODULES_FROM = 515
-"""first branch with open kernel modules that NVIDIA supports on data-centre GPUs.
-https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/kernel-modules.html"""
 
 
 def check_release(release: Release) -> tuple[Problem, ...]:
@@ -30,11 +23,13 @@ def _images(release: Release) -> Iterator[Problem]:
     if not any(name.startswith("engine-") for name in release.images):
         yield Problem("images", "there is no engine image", "Add one, such as [images.engine-llama-cpp]")
     for name, pin in sorted(release.images.items()):
-        if (pin.reference is None) == (pin.build is None):
-            fix = 'Keep `reference = "repository@sha256:…"` or `build = "recipe"`'
-            yield Problem(
-                f"images.{name}", "an image has either a reference or a recipe, and this has both or none", fix
-            )
+        ways = [way for way in ("reference", "build", "repository") if getattr(pin, way) is not None]
+        if len(ways) != 1:
+            fix = 'Keep `reference = "repository@sha256:…"`, `build = "recipe"`, or `repository` with `version`'
+            has = " and ".join(ways) or "nothing"
+            yield Problem(f"images.{name}", f"an image comes from one place, and this has {has}", fix)
+        elif (pin.repository is None) != (pin.version is None):
+            yield Problem(f"images.{name}", "a repository goes with a version", "Write both, or neither")
 
 
 def _duplicates(release: Release) -> Iterator[Problem]:
@@ -45,26 +40,28 @@ def _duplicates(release: Release) -> Iterator[Problem]:
 def _gpu(release: Release, gpu: GpuStack) -> Iterator[Problem]:
     if gpu.driver.split(".")[0] != gpu.branch:
         yield Problem("gpu.branch", f"driver {gpu.driver} is not of branch {gpu.branch}", "Make the two agree")
-    major = int(gpu.cuda.split(".")[0])
-    needed = CUDA_NEEDS_BRANCH.get(major)
-    if needed is None:
-        known = ", ".join(map(str, CUDA_NEEDS_BRANCH))
-        yield Problem("gpu.cuda", f"CUDA {major} is none of the known majors {known}", "Add its rule first")
-    elif int(gpu.branch) < needed:
-        what = f"CUDA {gpu.cuda} needs driver branch {needed} or newer, and the driver is of {gpu.branch}"
-        yield Problem("gpu.cuda", what, f"Pin a driver of branch {needed} or newer, or an older CUDA")
-    if gpu.modules == "open" and int(gpu.branch) < OPEN_MODULES_FROM:
-        what = f"open modules come with branch {OPEN_MODULES_FROM} and newer, and the driver is of {gpu.branch}"
-        yield Problem("gpu.modules", what, 'Use modules = "proprietary"')
-    if gpu.fabric_manager is not None and gpu.fabric_manager != gpu.driver:
-        what = f"fabric manager {gpu.fabric_manager} is not the driver's exact version {gpu.driver}"
-        yield Problem("gpu.fabric_manager", what, f'Write fabric_manager = "{gpu.driver}"')
+    yield from cuda_with_driver(gpu.cuda, gpu.branch)
+    yield from modules_with_driver(gpu.modules, gpu.branch)
+    if gpu.fabric_manager is not None:
+        yield from fabric_with_driver(gpu.fabric_manager, gpu.driver)
     if tuple(sorted(gpu.toolkit.packages)) != TOOLKIT_PACKAGES:
         fix = "List exactly " + ", ".join(TOOLKIT_PACKAGES)
         yield Problem("gpu.toolkit.packages", "a toolkit is four packages at one version", fix)
-    if release.kernel is None:
-        yield Problem("kernel", "a driver is built for one kernel, and none is pinned", 'Add kernel = "…" (`uname -r`)')
+    if len(release.os) != 1:
+        yield Problem("os", "names and versions of a driver's packages differ by system", "Make a release of each")
+    try:
+        names = release.gpu_names
+    except ReleaseError as error:
+        yield Problem("gpu.archive", error.what, error.fix)
+    else:
+        if names is not None and gpu.fabric_manager is not None and not names.nvswitch:
+            what = f"the archive {gpu.archive} has no fabric manager"
+            yield Problem("gpu.fabric_manager", what, "Leave it out, or use NVIDIA's archive")
     for name, pin in sorted(release.images.items()):
-        if pin.reference is None:
-            fix = 'Write reference = "repository@sha256:…"'
-            yield Problem(f"images.{name}", "a GPU release takes its images by digest", fix)
+        if not name.startswith("engine-"):
+            continue
+        if pin.build is not None:
+            fix = 'Write reference = "repository@sha256:…", or repository and version'
+            yield Problem(f"images.{name}", "a GPU release takes its engines from a registry, by digest", fix)
+        if pin.cuda is not None:
+            yield from cuda_with_driver(pin.cuda, gpu.driver, f"images.{name}.cuda")

@@ -69,11 +69,15 @@ def lock_path(name: str) -> Traversable:
     return _folder().joinpath(name + LOCK_SUFFIX)
 
 
+def is_locked(name: str) -> bool:
+    """Whether the release has a lock. One for GPUs ships without where the archive that it needs was out of reach."""
+    return lock_path(name).is_file()
+
+
 def load_lock(name: str) -> Lock:
     """The lock of a release. Raises `ReleaseError` when it has none."""
-    path = lock_path(name)
-    if not path.is_file():
+    if not is_locked(name):
         raise ReleaseError(
             "this release has no lock", where=f"release {name}", fix=f"Run `slipway lock --release {name}`"
         )
-    return parse_lock(path.read_text(encoding="utf-8"), name + LOCK_SUFFIX)
+    return parse_lock(lock_path(name).read_text(encoding="utf-8"), name + LOCK_SUFFIX)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from slipway.cli import Effects, build_app
 from slipway.cli.app import stack_name
 from slipway.errors import ReleaseError
-from slipway.releases import Release, load_lock, lock_path
+from slipway.releases import Release, Resolved, load_lock, lock_path
 from slipway.settings import schema_text
 from tests.slipway.stack_files import BUILT, LOCAL
 
@@ -35,7 +35,7 @@ class World:
         self.effects = Effects(
             read_text=self.read,
             write_text=self.write,
-            resolve_packages=lambda release: load_lock(release.name).packages,
+            resolve_packages=lambda release, sources, key: Resolved(load_lock(release.name).packages),
             image_digests=dict,
             built_images=lambda: BUILT,
             templates=lambda: TEMPLATES,
@@ -121,6 +121,19 @@ def test_releases(world: World) -> None:
     assert "local-2026.11  CPU only, Debian 12: the local stack (debian:12, amd64)" in world.run("releases").stdout
 
 
+def test_releases_say_what_they_drive_and_until_when(world: World) -> None:
+    line = next(line for line in world.run("releases").stdout.splitlines() if line.startswith("r580-2026.11-ubuntu-24"))
+    assert "driver 580.159.03, CUDA 13.0, long-term branch, fixes until 2028-06" in line
+
+
+def test_check_says_that_a_release_is_not_locked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slipway.releases.is_locked", lambda name: False)
+    assert world.run("check", FILE).stdout.splitlines() == [
+        f"{FILE}: no problems",
+        "release local-2026.11 is not locked yet: run `slipway lock --release local-2026.11`",
+    ]
+
+
 def test_lock(world: World) -> None:
     result = world.run("lock", "--release", "local-2026.11")
     assert result.exit_code == 0
@@ -136,12 +149,49 @@ def test_lock_pins_images_when_asked(world: World) -> None:
 
 
 def test_lock_check_needs_nothing(world: World) -> None:
-    def resolve(release: Release) -> dict[str, str]:
+    def resolve(release: Release, sources: tuple[str, ...], key: str) -> Resolved:
         raise AssertionError(release)
 
     world.effects = replace(world.effects, resolve_packages=resolve)
     result = world.run("lock", "--check")
-    assert (result.exit_code, result.stdout) == (0, "local-2026.11: the lock is current\n")
+    assert result.exit_code == 0
+    assert "local-2026.11: the lock is current\n" in result.stdout
+
+
+def test_lock_check_says_which_are_not_locked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slipway.cli.locking.is_locked", lambda name: False)
+    result = world.run("lock", "--check")
+    assert result.exit_code == 0
+    assert "local-2026.11: not locked, see `slipway lock --release local-2026.11`\n" in result.stdout
+
+
+def test_a_release_without_a_lock_is_locked_by_its_name_only(world: World) -> None:
+    asked: list[tuple[str, tuple[str, ...], str]] = []
+
+    def resolve(release: Release, sources: tuple[str, ...], key: str) -> Resolved:
+        asked.append((release.name, sources, key))
+        raise ReleaseError("no archive here", where=release.name, fix="Go where it is")
+
+    world.effects = replace(world.effects, resolve_packages=resolve)
+    world.files["key.asc"] = "the key"
+    release = "r580-2026.11-ubuntu-24.04"
+    result = world.run("lock", "--release", release, "--source", "deb https://mirror.example/ /", "--key", "key.asc")
+    assert (result.exit_code, result.stderr) == (2, f"{release}: no archive here. Go where it is\n")
+    assert asked == [(release, ("deb https://mirror.example/ /",), "the key")]
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("engine-vllm", "'engine-vllm' is no digest"),
+        ("engine-vllm=sha256:12", "is no digest"),
+        ("proxy=sha256:" + "a" * 64, "pulls no image 'proxy'. Its images without a digest: engine-sglang, engine-vllm"),
+    ],
+)
+def test_digests_that_cannot_be_pinned(world: World, option: str, said: str) -> None:
+    result = world.run("lock", "--release", "r580-2026.11-ubuntu-24.04", "--image", option)
+    assert result.exit_code == 2
+    assert said in result.stderr
 
 
 def test_lock_check_fails_when_stale(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +206,7 @@ def test_lock_check_fails_when_stale(world: World, monkeypatch: pytest.MonkeyPat
 
 
 def test_lock_says_why_it_cannot(world: World) -> None:
-    def resolve(release: Release) -> dict[str, str]:
+    def resolve(release: Release, sources: tuple[str, ...], key: str) -> Resolved:
         raise ReleaseError("apt cannot be asked", where=release.name, fix="Run it on Debian")
 
     world.effects = replace(world.effects, resolve_packages=resolve)

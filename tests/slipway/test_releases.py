@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from slipway import releases
 from slipway.errors import ReleaseError
-from slipway.releases import Lock, Release, check_lock, check_release, compute_lock, dump_lock, parse_lock
-from slipway.releases.records import TOOLKIT_PACKAGES
+from slipway.releases import Lock, Release, Resolved, check_lock, check_release, compute_lock, dump_lock, parse_lock
+from slipway.releases.locks import named_packages
 from slipway.releases.store import parse_release
 
 DIGEST = "sha256:" + "a" * 64
@@ -20,25 +20,51 @@ GPU: dict[str, Any] = {
     "cuda": "13.0",
     "toolkit": {"version": "1.19.1-1"},
     "fabric_manager": "580.126.20",
-    "packages": ["nvidia-driver-580-server-open"],
     "archive": "ubuntu",
 }
 
 
 def gpu_release(kernel: str | None = "6.8.0-90-generic", **changes: Any) -> Release:
-    images = {
+    images: dict[str, dict[str, str]] = {
         name: {"reference": f"registry.example/{name}@{DIGEST}"} for name in ("proxy", "collector", "engine-vllm")
     }
     data = {"name": "gpu-1", "summary": "", "os": ["ubuntu:24.04"], "packages": ["docker.io"], "images": images}
     return Release.model_validate(data | {"kernel": kernel, "gpu": GPU | changes})
 
 
-def test_every_release_that_ships_is_sound_and_locked() -> None:
+def resolved(release: Release, **changes: str) -> Resolved:
+    """What apt would answer: NVIDIA's at the driver's version, the rest at any."""
+    gpu, names = release.gpu, release.gpu_names
+    assert gpu is not None
+    assert names is not None
+    at_driver = {*names.driver, *names.nvswitch}
+
+    def version(name: str) -> str:
+        if name in gpu.toolkit.packages:
+            return gpu.toolkit.version
+        return f"{gpu.driver}-0ubuntu0.24.04.1" if name in at_driver else "1.0-1"
+
+    groups = {group: {n: changes.get(n, version(n)) for n in found} for group, found in named_packages(release).items()}
+    return Resolved(**groups, key="KEY", key_fingerprint="AA")  # type: ignore[arg-type]
+
+
+def test_every_release_that_ships_is_sound_and_locked_or_says_that_it_is_not() -> None:
     for release in releases.load_releases().values():
         assert check_release(release) == ()
+        if not releases.is_locked(release.name):
+            assert release.gpu is not None, "what needs no archive of NVIDIA's can be locked anywhere"
+            continue
         lock = releases.load_lock(release.name)
         assert check_lock(release, lock) == ()
         assert releases.lock_path(release.name).read_text(encoding="utf-8") == dump_lock(lock)
+
+
+@pytest.mark.parametrize("name", [n for n, found in releases.load_releases().items() if found.gpu is not None])
+def test_a_lock_of_every_gpu_release_that_ships(name: str) -> None:
+    release = releases.load_release(name)
+    lock = compute_lock(release, resolved(release), {"engine-vllm": DIGEST})
+    assert check_lock(release, lock) == ()
+    assert parse_lock(dump_lock(lock), "x") == lock
 
 
 def test_an_unknown_release_is_told_the_nearest() -> None:
@@ -59,6 +85,7 @@ def test_a_sound_gpu_release() -> None:
 @pytest.mark.parametrize(
     ("changes", "key", "said"),
     [
+        ({"archive": "debian"}, "gpu.archive", "no packages of the archive debian are known for ubuntu:24.04"),
         ({"branch": "595"}, "gpu.branch", "driver 580.126.20 is not of branch 595"),
         ({"driver": "570.86.15", "branch": "570", "fabric_manager": None}, "gpu.cuda", "needs driver branch 580"),
         ({"cuda": "14.0"}, "gpu.cuda", "none of the known majors"),
@@ -81,10 +108,11 @@ def test_what_does_not_go_together(changes: dict[str, Any], key: str, said: str)
     assert said in str(problems[0])
 
 
-def test_a_gpu_release_needs_kernel_and_digests() -> None:
+def test_a_gpu_release_pulls_its_engines_and_is_for_one_system() -> None:
     release = gpu_release(kernel=None)
-    built = release.model_copy(update={"images": release.images | {"proxy": releases.ImagePin(build="proxy")}})
-    assert [problem.key for problem in check_release(built)] == ["kernel", "images.proxy"]
+    pins = {name: releases.ImagePin(build=name) for name in ("proxy", "engine-vllm")}
+    built = release.model_copy(update={"images": release.images | pins, "os": ("ubuntu:24.04", "ubuntu:22.04")})
+    assert [problem.key for problem in check_release(built)] == ["os", "images.engine-vllm"]
 
 
 def test_images_are_needed_and_pinned_one_way() -> None:
@@ -97,6 +125,18 @@ def test_images_are_needed_and_pinned_one_way() -> None:
         "images.proxy",
         "packages",
     ]
+    for pin in (releases.ImagePin(), releases.ImagePin(repository="a/b"), releases.ImagePin(build="x", version="1")):
+        images = release.images | {"proxy": pin}
+        assert [problem.key for problem in check_release(release.model_copy(update={"images": images}))] == [
+            "images.proxy"
+        ]
+
+
+def test_an_image_needs_a_driver_for_its_cuda() -> None:
+    release = gpu_release()
+    pin = releases.ImagePin(repository="a/b", version="1", cuda="14.0")
+    wrong = release.model_copy(update={"images": release.images | {"engine-vllm": pin}})
+    assert [problem.key for problem in check_release(wrong)] == ["images.engine-vllm.cuda"]
 
 
 @pytest.mark.parametrize(
@@ -113,27 +153,41 @@ def test_a_release_that_cannot_be_read(text: str, said: str) -> None:
         parse_release(text, "x.toml")
 
 
-def test_a_lock_holds_what_was_resolved() -> None:
+def test_a_lock_holds_what_was_resolved_by_group() -> None:
     release = gpu_release()
-    resolved = dict.fromkeys(TOOLKIT_PACKAGES, "1.19.1-1") | {
-        "docker.io": "27.5.1", "nvidia-driver-580-server-open": "580.126.20-1", "runc": "1.2.3",
-    }  # fmt: skip
-    lock = compute_lock(release, resolved)
+    answer = resolved(release)
+    lock = compute_lock(release, answer)
     assert check_lock(release, lock) == ()
-    assert lock.packages == resolved
+    assert (lock.packages, lock.gpu, lock.nvswitch) == (answer.packages, answer.gpu, answer.nvswitch)
+    assert lock.nvlink5 == {}, "Ubuntu's own archive has nothing for it"
+    assert (lock.key, lock.key_fingerprint) == ("KEY", "AA")
 
 
 def test_a_lock_needs_every_package() -> None:
     release = releases.load_release("local-2026.11").model_copy(update={"packages": ("curl", "docker.io", "socat")})
     with pytest.raises(ReleaseError, match=r"apt has no curl and no socat for debian:12"):
-        compute_lock(release, {"docker.io": "1"})
+        compute_lock(release, Resolved({"docker.io": "1"}))
 
 
-def test_a_toolkit_is_not_mixed() -> None:
+@pytest.mark.parametrize(
+    ("name", "version", "pinned"),
+    [
+        ("nvidia-container-toolkit-base", "1.20.0-1", "1.19.1-1"),
+        ("libnvidia-compute-580-server", "580.159.03-0ubuntu0.24.04.1", "580.126.20"),
+        ("nvidia-fabricmanager-580", "580.126.21-0ubuntu0.24.04.1", "580.126.20"),
+    ],
+)
+def test_a_set_is_not_mixed(name: str, version: str, pinned: str) -> None:
     release = gpu_release()
-    resolved = dict.fromkeys(TOOLKIT_PACKAGES, "1.20.0-1") | {"docker.io": "1", "nvidia-driver-580-server-open": "1"}
-    with pytest.raises(ReleaseError, match=r"resolved to 1\.20\.0-1, and the release pins 1\.19\.1-1"):
-        compute_lock(release, resolved)
+    with pytest.raises(ReleaseError, match=f"{name} resolved to {version}, and the release pins {pinned}"):
+        compute_lock(release, resolved(release, **{name: version}))
+
+
+def test_a_gpu_release_needs_every_package_of_its_set() -> None:
+    release = gpu_release()
+    lock = compute_lock(release, resolved(release))
+    less = lock.model_copy(update={"gpu": {k: v for k, v in lock.gpu.items() if k != "nvidia-utils-580-server"}})
+    assert [problem.key for problem in check_lock(release, less)] == ["packages.nvidia-utils-580-server"]
 
 
 def test_a_lock_goes_stale_with_any_pin() -> None:
