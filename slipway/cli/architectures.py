@@ -27,6 +27,8 @@ def architecture_of(name_or_path: str, effects: Effects) -> Architecture:
 
     Raises `SizingError` when there is neither, and for files that are damaged or describe something unknown.
     """
+    if not name_or_path:  # as of a variable that nobody set; it would be the folder that one is in
+        return _of_name(name_or_path)
     try:
         names = effects.list_folder(name_or_path)
     except NotADirectoryError:
@@ -34,12 +36,16 @@ def architecture_of(name_or_path: str, effects: Effects) -> Architecture:
     except FileNotFoundError as error:
         if name_or_path.endswith((".json", ".gguf")) or name_or_path.startswith((".", "/", "~")):
             raise _unreadable(name_or_path, error) from None
-        from slipway.architectures.catalogue import find  # noqa: PLC0415  only where a name is asked for
-
-        return find(name_or_path)
+        return _of_name(name_or_path)
     except (OSError, ValueError) as error:
         raise _unreadable(name_or_path, error) from None
     return _of_folder(name_or_path, names, effects)
+
+
+def _of_name(name: str) -> Architecture:
+    from slipway.architectures.catalogue import find  # noqa: PLC0415  only where a name is asked for
+
+    return find(name)
 
 
 def _of_folder(folder: str, names: Sequence[str], effects: Effects) -> Architecture:

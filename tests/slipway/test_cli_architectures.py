@@ -54,6 +54,13 @@ def test_a_name_of_the_catalogue() -> None:
     assert read("meta-llama/Llama-3.1-8B-Instruct").layers == 32
 
 
+def test_no_name_is_not_the_folder_where_one_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    assert read(".").layers == 2
+    with pytest.raises(SizingError, match="is no model of the catalogue"):
+        read("")
+
+
 def test_a_folder_and_its_config_are_the_same_model(folder: Path) -> None:
     assert read(folder).parts == read(folder / "config.json").parts
     assert read(folder).file_bytes is None
