@@ -13,7 +13,7 @@ from slipway.advice.ranking import ranked
 from slipway.advice.search import Search, fastest_first, measured_of
 from slipway.architectures import catalogue
 from slipway.offers import offers
-from slipway.workload import Workload, assume
+from slipway.workload import Served, Workload, assume
 
 ONE = "Qwen/Qwen3-8B"
 ASKED = Workload(requests_per_second=2)
@@ -32,12 +32,13 @@ def timed(work: Callable[[], object]) -> float:
 def run(rounds: int, names: Sequence[str] | None = None) -> Report:
     """Rank every offer for these models, by default all of the catalogue, `rounds` times; take one advice as often."""
     models = [catalogue.find(name) for name in names or catalogue.names()]
-    listed, full = fastest_first(offers()), assume(ASKED)
+    listed = fastest_first(offers())
+    searches = [(model, assume(ASKED, Served(model.task, model.context))) for model in models]
     one = catalogue.find(ONE)
     advise(one, ASKED, listed)
     seconds: dict[str, list[float]] = {RANKED: [], ADVISED: []}
     for number in range(1, rounds + 1):
-        seconds[RANKED].append(timed(lambda: [ranked(Search(model, full), listed) for model in models]))
+        seconds[RANKED].append(timed(lambda: [ranked(Search(*search), listed) for search in searches]))
         seconds[ADVISED].append(timed(lambda: advise(one, ASKED, listed)))
         say(f"round {number}: {seconds[RANKED][-1]:.2f} s, {seconds[ADVISED][-1] * 1000:.0f} ms")
     return Report(

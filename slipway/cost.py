@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Literal
 
 from slipway.offers import HOURS_PER_MONTH, Offer, euro
 from slipway.workload import FullWorkload
@@ -25,7 +26,9 @@ class Costs:
     per_hour: float
     per_month: float
     per_million_tokens: float | None
-    """generated, at the expected load; None without any load"""
+    """of what `tokens` says, at the expected load; None without any load"""
+    tokens: Literal["generated", "prompt"]
+    """which tokens are counted: those of prompts where nothing is generated (embeddings, scores)"""
     idle_share: float
     """of what is paid, for hours without requests or places without use"""
     spot_per_month: float | None
@@ -68,13 +71,14 @@ def costs(
     price, disks = euro(offer.price, offer.currency), _disks(offer, stored) * hosts
     per_month = monthly(offer, hosts, stored)
     mean = workload.mean
-    tokens = mean * 3600 * HOURS_PER_MONTH * workload.output_mean / 1e6
+    tokens = mean * 3600 * HOURS_PER_MONTH * _each(workload) / 1e6
     capacity = max(hosts * (host_rate or 0.0), workload.peak)
     on, spread = _burst_hosts(hosts, workload, cold_start), _spread_hosts(hosts, workload, mean)
     found = Costs(
         per_hour=per_month / HOURS_PER_MONTH,
         per_month=per_month,
         per_million_tokens=per_month / tokens if tokens > ONE else None,
+        tokens="generated" if workload.output_mean else "prompt",
         idle_share=1 - min(mean / capacity, 1) if capacity else 1.0,
         spot_per_month=None if offer.spot is None else _spot(offer) * hosts * HOURS_PER_MONTH + disks,
         burst_per_month=price * on * HOURS_PER_MONTH + disks if price and on < hosts else None,
@@ -150,11 +154,17 @@ def _monthly(offer: Offer, hosts: int, found: Costs, disks: float) -> str:
     return f"{price}{disk} = €{found.per_month:,.2f} a month (price of {offer.date}; {offer.source})"
 
 
+def _each(workload: FullWorkload) -> int:
+    """Tokens that one request is paid for."""
+    return workload.output_mean or workload.prompt_mean
+
+
 def _tokens(workload: FullWorkload, found: Costs) -> list[str]:
     if found.per_million_tokens is None:
         return []
-    load = f"{workload.mean:.4g} requests/s × {workload.output_mean} tokens × 3600 s × {HOURS_PER_MONTH} h"
-    return [f"€{found.per_month:,.2f} ÷ ({load}) = €{found.per_million_tokens:.4g} a million generated tokens"]
+    load = f"{workload.mean:.4g} requests/s × {_each(workload)} tokens × 3600 s × {HOURS_PER_MONTH} h"
+    kind = "generated tokens" if found.tokens == "generated" else "tokens of prompts, as nothing is generated"
+    return [f"€{found.per_month:,.2f} ÷ ({load}) = €{found.per_million_tokens:.4g} a million {kind}"]
 
 
 def _cheaper(offer: Offer, hosts: int, found: Costs) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 
 from slipway import gpus as known_gpus
 from slipway.advice import summary
@@ -16,7 +15,7 @@ from slipway.architectures.types import Architecture
 from slipway.errors import SizingError
 from slipway.memory.types import Engine
 from slipway.offers import Offer
-from slipway.workload import Assumption, FullWorkload, Workload, assume
+from slipway.workload import Served, Workload, assume
 
 SHOWN = 5
 """options that get a curve and reasons"""
@@ -43,7 +42,7 @@ def advise(
     no options, and says what each offer misses. Raises SizingError for a workload that contradicts itself, an unknown
     GPU, or when no offer is left to judge.
     """
-    full = _assumed(architecture, workload)
+    full = assume(workload, Served(architecture.task, architecture.context))
     allowed = _allowed(offers, providers, gpus)
     if full.purpose != "inference":
         # Few ask for it.
@@ -71,19 +70,6 @@ def advise(
         if options
         else summary.nothing(architecture.name, missed),
     )
-
-
-def _assumed(architecture: Architecture, workload: Workload) -> FullWorkload:
-    """The workload without gaps; what is assumed of lengths keeps within what the model was made for."""
-    full = assume(workload)
-    if workload.context is not None or full.context <= architecture.context:
-        return full
-    try:
-        shorter = assume(workload.model_copy(update={"context": architecture.context}))
-    except SizingError:
-        return full  # What was given does not, and that is what each offer will be said to miss.
-    why = "the longest that the model was made for"
-    return replace(shorter, assumed=(*shorter.assumed, Assumption("context", f"{shorter.context} tokens", why)))
 
 
 def _allowed(

@@ -12,6 +12,7 @@ from slipway.estimates import Range
 from slipway.gpus import Gpu
 from slipway.offers import Offer
 from slipway.units import about_bytes
+from slipway.workload import FullWorkload
 
 NONE = "\N{EN DASH}"
 """where there is no figure"""
@@ -88,7 +89,7 @@ def prices(option: Option) -> tuple[tuple[str, str], ...]:
     costs = option.costs
     found: list[tuple[str, float | None]] = [
         ("a month", costs.per_month),
-        ("a million tokens", costs.per_million_tokens),
+        (f"a million tokens{'' if costs.tokens == 'generated' else ' of prompts'}", costs.per_million_tokens),
         ("a month, spot", costs.spot_per_month),
         ("a month, with bursts", costs.burst_per_month),
         ("a month, off-peak", costs.off_peak_per_month),
@@ -104,7 +105,7 @@ def ranking(option: Option) -> tuple[str, ...]:
         hardware(option.offer, choice.gpus),
         f"{option.hosts} × {choice.replicas}",
         NONE if best is None else str(best.batch),
-        NONE if best is None else seconds(best.per_token.mid),
+        NONE if best is None or not best.per_token.mid else seconds(best.per_token.mid),
         NONE if best is None else seconds(best.first_token.mid),
         euro(costs.per_month),
         NONE if costs.per_million_tokens is None else euro(costs.per_million_tokens),
@@ -169,7 +170,7 @@ def workload(advice: Advice) -> Iterator[tuple[str, str, str]]:
         ("busiest hour", f"{full.peak:.3g} requests/s", ("requests_per_second", "profile")),
         ("on average", f"{full.mean:.3g} requests/s", ("profile",)),
         ("prompt", f"{full.prompt_mean} tokens, p95 {full.prompt_p95}", ("prompt.mean", "prompt.p95")),
-        ("answer", f"{full.output_mean} tokens, p95 {full.output_p95}", ("output.mean", "output.p95")),
+        ("answer", _answer(full), ("output.mean", "output.p95")),
         ("context", f"{full.context} tokens", ("context",)),
         ("first token", seconds(full.first_token), ("first_token",)),
         ("each token", seconds(full.per_token), ("per_token",)),
@@ -183,3 +184,7 @@ def workload(advice: Advice) -> Iterator[tuple[str, str, str]]:
     for name, value, keys in rows:
         whys = [assumed[key] for key in keys if key in assumed]
         yield name, value, "assumed: " + "; ".join(dict.fromkeys(whys)) if whys else ""
+
+
+def _answer(full: FullWorkload) -> str:
+    return f"{full.output_mean} tokens, p95 {full.output_p95}" if full.output_mean else "no tokens"

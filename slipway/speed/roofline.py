@@ -60,6 +60,7 @@ class Roofline:
         self.launches = architecture.layers * self.factor.launch
         self.attention_rate = self._rate("bf16", self.factor.compute_attention)
         self.groups = tuple(group for group in architecture.groups if group.state != "none")
+        self.heard = max((group.window for group in self.groups if group.state == "cross"), default=0)
         self.talk_empty, self.talk_token = self._talk(0.0), self._talk(1.0) - self._talk(0.0)
 
     def _rate(self, kind: str, share: float) -> float:
@@ -164,10 +165,13 @@ class Roofline:
         """Seconds of one prompt, alone on the engine, cut into pieces of at most as many tokens as one batch may have:
 
         max(weights once a piece, 2 × active × tokens) + attention over all pairs + talk + the rest a piece
+
+        What an encoder hears first (Whisper: 1500 positions of 30 s) counts as so many tokens more: its weights are not
+        told apart from the decoder's, so that this is slow by up to as much as the decoder weighs.
         """
         pieces = max(1, math.ceil(tokens / self.piece))
         piece = tokens / pieces
-        work = max(self.weights(piece) * pieces, self.multiply * tokens + self.head_multiply)
+        work = max(self.weights(piece) * pieces, self.multiply * (tokens + self.heard) + self.head_multiply)
         work += self._attention(tokens) / self.ranks / self.attention_rate + self.talk(piece) * pieces
         if not self.setup.cuda_graphs:
             work = max(work, self.launches * pieces)

@@ -2,6 +2,8 @@
 
 from slipway.workload.assumptions import assume
 from slipway.workload.requests import Requests, read_requests
-from slipway.workload.types import Assumption, Complexity, FullWorkload, Lengths, Workload
+from slipway.workload.types import Assumption, Complexity, FullWorkload, Lengths, Served, Workload
 
-__all__ = ["Assumption", "Complexity", "FullWorkload", "Lengths", "Requests", "Workload", "assume", "read_requests"]
+__all__ = [
+    "Assumption", "Complexity", "FullWorkload", "Lengths", "Requests", "Served", "Workload", "assume", "read_requests",
+]  # fmt: skip

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from slipway.units import Duration
 
 Complexity = Literal["low", "medium", "high"]
+Task = Literal["generate", "embed", "rerank", "transcribe"]
 
 
 class Lengths(BaseModel):
@@ -57,6 +58,20 @@ class Workload(BaseModel):
 
 
 @dataclass(frozen=True)
+class Served:
+    """What of a model bounds what may be assumed of its requests."""
+
+    task: Task = "generate"
+    context: int | None = None
+    """tokens, the longest that it was made for; None is no bound"""
+
+    @property
+    def generates(self) -> bool:
+        """Whether an answer is tokens, one after another; embeddings and scores come all at once."""
+        return self.task in ("generate", "transcribe")
+
+
+@dataclass(frozen=True)
 class Assumption:
     """One value that nobody gave."""
 
@@ -76,13 +91,14 @@ class FullWorkload:
     prompt_mean: int
     prompt_p95: int
     output_mean: int
+    """0 where the answer is no tokens: an embedding, a score"""
     output_p95: int
     context: int
     concurrency: int | None
     first_token: float
     """seconds; infinite where nobody waits (batch)"""
     per_token: float
-    """seconds; infinite where nobody waits (batch)"""
+    """seconds; infinite where nobody waits (batch), and where the answer is no tokens"""
     end_to_end: float | None
     idle_share: float
     complexity: Complexity

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway.errors import SizingError
-from slipway.workload import FullWorkload, Workload, assume, read_requests
+from slipway.workload import FullWorkload, Served, Workload, assume, read_requests
 from slipway.workload.assumptions import quiet_share
-from slipway.workload.types import Lengths
+from slipway.workload.types import Lengths, Task
 
 DAY = [1.0] * 12 + [0.0] * 12
 
@@ -274,3 +274,66 @@ def test_what_a_file_says_is_a_consistent_workload(rows: list[tuple[int, int, fl
     workload = assume(read_requests(text).fill(Workload()))
     assert workload.prompt_p95 + workload.output_p95 <= workload.context
     assert workload.peak > 0
+
+
+@pytest.mark.parametrize(
+    ("task", "context", "lengths"),
+    [
+        ("generate", None, (1024, 3072, 256, 768, 4096)),
+        ("generate", 131072, (1024, 3072, 256, 768, 4096)),
+        ("generate", 2048, (546, 1638, 136, 409, 2048)),
+        ("embed", 512, (256, 512, 0, 0, 512)),
+        ("embed", 8192, (256, 512, 0, 0, 512)),
+        ("embed", 256, (128, 256, 0, 0, 256)),
+        ("rerank", 512, (256, 512, 0, 0, 512)),
+        ("transcribe", 448, (4, 4, 100, 224, 448)),
+    ],
+)
+def test_what_is_assumed_follows_the_model(task: Task, context: int | None, lengths: tuple[int, ...]) -> None:
+    found = assume(Workload(), Served(task, context))
+    assert (found.prompt_mean, found.prompt_p95, found.output_mean, found.output_p95, found.context) == lengths
+    assert all(item.why for item in found.assumed)
+
+
+@pytest.mark.parametrize("task", ["embed", "rerank"])
+def test_an_answer_without_tokens_has_no_time_per_token(task: Task) -> None:
+    found = assume(Workload(), Served(task, 512))
+    assert (found.first_token, found.per_token) == (2.0, math.inf)
+    why = {item.name: item.why for item in found.assumed}
+    assert "not tokens" in why["output.mean"]
+    assert "all at once" in why["first_token"]
+    assert "per_token" not in why
+
+
+def test_what_was_said_of_tokens_that_there_are_not_is_left_out_aloud() -> None:
+    said = Workload.model_validate({"output": {"mean": 100}, "per_token": "100ms", "end_to_end": "20s"})
+    found = assume(said, Served("embed", 512))
+    why = {item.name: item.why for item in found.assumed}
+    assert (found.output_mean, found.per_token, found.first_token) == (0, math.inf, 20.0)
+    assert "what was given of it does not count" in why["output.mean"]
+    assert "no token follows" in why["per_token"]
+    assert assume(Workload(mode="batch"), Served("embed", 512)).first_token == math.inf
+    assert assume(Workload(concurrency=8), Served("embed", 512)).peak == 4.0
+
+
+@given(
+    st.sampled_from(["generate", "embed", "rerank", "transcribe"]),
+    st.integers(8, 200_000),
+    st.none() | st.integers(1, 300_000),
+    st.none() | st.integers(1, 300_000),
+)
+def test_assumptions_never_exceed_the_model(task: Task, context: int, prompt: int | None, output: int | None) -> None:
+    """What was given may: then the offers say so."""
+    said = Workload(prompt=Lengths(mean=prompt) if prompt else None, output=Lengths(mean=output) if output else None)
+    found = assume(said, Served(task, context))
+    answer = 0 if task in ("embed", "rerank") else output or 1
+    assert found.prompt_p95 + found.output_p95 <= found.context
+    if (prompt or 1) + answer <= context:
+        assert found.context <= context
+    assert found.prompt_mean <= found.prompt_p95
+    assert found.output_mean <= found.output_p95
+
+
+def test_training_examples_are_no_longer_than_the_model() -> None:
+    assert assume(Workload(purpose="lora"), Served("embed", 512)).context == 512
+    assert assume(Workload(purpose="lora"), Served("generate", 131072)).context == 2048

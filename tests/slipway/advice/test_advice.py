@@ -14,6 +14,7 @@ from slipway.advice.search import UNSUPPORTED, Candidate, Search
 from slipway.advice.types import Advice, Fixed
 from slipway.architectures import catalogue
 from slipway.errors import SizingError
+from slipway.gpus import gpus
 from slipway.offers import Offer, offers
 from slipway.workload import Workload, assume
 
@@ -236,6 +237,29 @@ def test_what_is_assumed_of_lengths_keeps_within_the_model(model: str) -> None:
     assert found.chosen is not None
     assert found.workload.context == catalogue.find(model).context
     assert ("context", "the longest that the model was made for") in {(a.name, a.why) for a in found.workload.assumed}
+
+
+@pytest.mark.parametrize("model", ["BAAI/bge-m3", "BAAI/bge-reranker-v2-m3", "Qwen/Qwen3-Embedding-0.6B"])
+def test_what_generates_nothing_is_paid_by_the_tokens_of_its_prompts(model: str) -> None:
+    found = asked(model)
+    assert found.chosen is not None
+    costs, workload = found.chosen.costs, found.workload
+    assert (workload.output_mean, costs.tokens) == (0, "prompt")
+    month = workload.mean * workload.prompt_mean * 3600 * 730 / 1e6
+    assert costs.per_million_tokens == pytest.approx(costs.per_month / month)
+    assert any("tokens of prompts, as nothing is generated" in line for line in costs.why)
+    assert found.chosen.capacity.best is not None
+    assert found.chosen.capacity.best.per_token.high == 0
+    assert "a token" not in found.summary[1]
+
+
+def test_speech_is_heard_before_its_first_word() -> None:
+    """1500 positions go through Whisper's encoder, whatever the prompt."""
+    found = asked("openai/whisper-large-v3", {"first_token": "60s"}, listed=(offer(gpu="L4", gpus=1),))
+    assert found.chosen is not None
+    assert found.chosen.capacity.best is not None
+    flops = gpus()["L4"].flops["bf16"]
+    assert found.chosen.capacity.best.first_token.mid > 2 * 1500 * 6e8 / flops
 
 
 def test_what_is_given_of_lengths_does_not() -> None:
