@@ -34,14 +34,15 @@ def workload(effects: Effects, given: dict[str, Any], base: Workload, files: dic
     `files` may name `workload`, `profile` and `requests`. A value that an option gives wins over the file's, and either
     over what real requests say. Raises `SizingError`.
     """
-    found: dict[str, Any] = base.model_dump(exclude_unset=True)
+    found: dict[str, Any] = {}
     if files.get("workload"):
         found |= _mapping(effects, str(files["workload"]))
     if files.get("profile"):
         found["profile"] = profile(read(effects, "--profile", str(files["profile"])), str(files["profile"]))
-        found.pop("requests_per_second", None)
+        found["requests_per_second"] = None
     found |= {name: value for name, value in given.items() if value is not None}
-    made = validated(Workload, found, str(files.get("workload") or "workload"))
+    said = validated(Workload, found, str(files.get("workload") or "workload"))
+    made = base.model_copy(update={name: getattr(said, name) for name in said.model_fields_set})
     if files.get("requests"):
         where = str(files["requests"])
         made = read_requests(read(effects, "--requests", where), where=where).fill(made)

@@ -169,6 +169,34 @@ def test_a_change_of_the_proxy_alone_leaves_the_engine_running(stack: Stack) -> 
     assert "maxconn 2" in stack.on_host(0, "cat /etc/slipway/haproxy.cfg")
 
 
+def test_gpu_auto_deploys_what_was_advised(stack: Stack) -> None:
+    del stack.settings["slipway:proxy"]
+    stack.write(
+        gpu="auto",
+        engine={"name": "llama.cpp", "threads": 1},
+        workload={
+            "requests_per_second": 0.05,
+            "prompt": {"mean": 64, "p95": 128},
+            "output": {"mean": 32, "p95": 64},
+            "first_token": "20s",
+            "per_token": "1s",
+            "concurrency": 3,
+        },
+        offers=[
+            {
+                "provider": "ssh", "instance": "machine", "vcpus": 2, "memory": "4GiB", "price": 0,
+                "source": "the machines of this test", "date": "2026-11",
+            }
+        ],
+    )  # fmt: skip
+    up = stack.up()
+    assert "advised: CPU" in up.diagnostics(), up.diagnostics()
+    written = stack.on_host(0, "cat /etc/systemd/system/slipway-engine-0.service")
+    assert "--parallel 4096" not in written
+    assert [stack.ask(index) for index in range(2)] == [200, 200]
+    assert stack.project.preview("--expect-no-changes").exit == 0
+
+
 def test_destroy_leaves_the_hosts_and_takes_what_was_put_on_them(stack: Stack) -> None:
     assert stack.project.start("destroy").wait(PATIENCE).exit == 0
     left = stack.on_host(

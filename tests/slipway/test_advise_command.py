@@ -89,6 +89,13 @@ def test_engine_and_version(world: World) -> None:
     assert (setup["engine"], setup["engine_version"], setup["device"]) == ("sglang", "0.5.3", "H100-SXM")
 
 
+def test_options_on_top_of_a_stack_file_with_durations(world: World) -> None:
+    asked = "  slipway:workload: {requests_per_second: 0.1, first_token: 20s, per_token: 1s, prompt: {mean: 64}}\n"
+    world.files["asked.yaml"] = LOCAL + asked
+    found = told(world, "asked.yaml", "--tpot", "500ms")["workload"]
+    assert (found["first_token"], found["per_token"], found["prompt_mean"]) == (20.0, 0.5, 64)
+
+
 def test_a_stack_file(world: World) -> None:
     world.files["stacks/Pulumi.local.yaml"] = LOCAL
     data = told(world, "local.yaml")
