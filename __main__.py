@@ -12,7 +12,8 @@ from stacks.program import provision, refuse
 try:
     settings, advice = settled(read_settings())
     release = load_release(settings.release)
-    plan = make_plan(settings, release, load_lock(release.name), artifacts().images, stack=pulumi.get_stack())
+    lock, images = load_lock(release.name), artifacts().images
+    plan = make_plan(settings, release, lock, images, stack=pulumi.get_stack(), advice=advice)
     provision(plan, settings, advice)
 except SlipwayError as error:
     refuse(error)

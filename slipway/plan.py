@@ -15,7 +15,7 @@ from slipway.errors import PlanError, StaleLockError
 from slipway.gates import completion_deadline, health_deadline
 from slipway.gpus import Gpu
 from slipway.models import ResolvedModel
-from slipway.plan_types import CollectorPlan, EnginePlan, HostPlan, Plan, ProxyPlan, ReplicaPlan
+from slipway.plan_types import CollectorPlan, EnginePlan, HostPlan, Plan, ProxyPlan, ReplicaPlan, ScalingPlan
 from slipway.releases import Lock, Release, check_lock, gpu_desired
 from slipway.rollout import Policy, plan_waves
 from slipway.settings import Settings
@@ -39,15 +39,23 @@ class BuiltImage:
 
 
 def make_plan(
-    settings: Settings, release: Release, lock: Lock, images: Mapping[str, BuiltImage], *, stack: str = "local"
+    settings: Settings,
+    release: Release,
+    lock: Lock,
+    images: Mapping[str, BuiltImage],
+    *,
+    stack: str = "local",
+    advice: Advice | None = None,
 ) -> Plan:
-    """The plan of one stack. `images` are those built here, by the name of their recipe.
+    """The plan of one stack. `images` are those built here, by the name of their recipe. `advice` is what decided
+    settings that are settled already.
 
     Raises `StaleLockError` when the lock is not of this release as it is now, and `PlanError` when an image is missing
     or is not the one that the lock pins. Where the settings ask for `gpu`, what advice chooses is planned; what
     `slipway.auto.settled` raises, this raises.
     """
-    settings, advice = settled(settings)
+    settings, asked = settled(settings)
+    advice = asked or advice
     stale = check_lock(release, lock)
     if stale:
         raise StaleLockError(
@@ -84,6 +92,7 @@ def make_plan(
         waves=waves,
         gate=_gate(settings, model, engine, replicas),
         drain=Drain(settle=settings.drain.settle, deadline=settings.drain.deadline),
+        scaling=_scaling(advice),
     )
 
 
@@ -176,6 +185,14 @@ def _proxy(settings: Settings, image: Image) -> ProxyPlan:
         retry_after_seconds=int(proxy.retry_after),
         stream_seconds=int(proxy.stream_timeout),
     )
+
+
+def _scaling(advice: Advice | None) -> ScalingPlan | None:
+    """The thresholds that advice chose, where it was asked and chose something."""
+    if advice is None or advice.chosen is None:
+        return None
+    choice = advice.chosen.choice
+    return ScalingPlan(waiting=choice.scale_up_waiting, kv=choice.scale_up_kv, cold_start=choice.cold_start)
 
 
 def _gpu(advice: Advice | None) -> Gpu | None:

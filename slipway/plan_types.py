@@ -109,6 +109,19 @@ class WavePlan:
 
 
 @dataclass(frozen=True)
+class ScalingPlan:
+    """When an autoscaler should start another replica, as advice says. Nothing acts on it yet: there is no autoscaler
+    here, and whoever brings one finds its thresholds."""
+
+    waiting: float
+    """requests that wait, a replica, above which another is started"""
+    kv: float
+    """share of the KV cache in use, above which another is started"""
+    cold_start: float
+    """seconds from that decision until the replica serves, on a machine that is booted and has the model's files"""
+
+
+@dataclass(frozen=True)
 class Plan:
     stack: str
     provider: str
@@ -127,3 +140,5 @@ class Plan:
     waves: tuple[WavePlan, ...]
     gate: HealthGate
     drain: Drain
+    scaling: ScalingPlan | None = None
+    """None where no advice was asked for"""

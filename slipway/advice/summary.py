@@ -32,7 +32,9 @@ def summary(
     carries = ""
     if best is not None:
         first = seconds(best.first_token.mid)
-        speed = f"first token {first}, {seconds(best.per_token.mid)} a token" if workload.output_mean else f"{first} each"
+        speed = (
+            f"first token {first}, {seconds(best.per_token.mid)} a token" if workload.output_mean else f"{first} each"
+        )
         carries = f"carries {choice.concurrency} at once a replica, {speed}; "
     memory = f"weights {gib(fit.weights.mid)} of {gib(fit.usable.mid)}, {gib(fit.kv_available.low)} for requests"
     reason = several.why if several is not None and several.gpus > 1 else device.why

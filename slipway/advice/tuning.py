@@ -84,8 +84,9 @@ def _summary(
     best = found[0]
     spot = f", {euro(best.spot_per_hour)} when it may be taken away" if best.spot_per_hour is not None else ""
     offer = best.offer
+    holding = "1 offer holds it" if len(found) == 1 else f"{len(found)} offers hold it"
     return (
         f"{model}: fine-tune {method} on {count(best.gpus, 'GPU')} of {offer.provider} {offer.instance} ({offer.gpu})",
         f"{gib(best.fit.total.mid)} of {gib(best.fit.usable.mid)} a GPU, sequences of {workload.context} tokens",
-        f"{euro(best.per_hour)} an hour{spot}; {count(len(found), 'offer')} hold it",
+        f"{euro(best.per_hour)} an hour{spot}; {holding}",
     )

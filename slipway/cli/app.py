@@ -213,7 +213,7 @@ def _plan(effects: Effects, file: str) -> tuple[Plan, Settings, Advice | None]:
     settings, advice = settled(read_settings(effects, file))
     release = load_release(settings.release)
     images = with_placeholders(release, effects.built_images())
-    made = make_plan(settings, release, load_lock(release.name), images, stack=stack_name(file))
+    made = make_plan(settings, release, load_lock(release.name), images, stack=stack_name(file), advice=advice)
     return made, settings, advice
 
 

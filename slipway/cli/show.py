@@ -61,6 +61,15 @@ def rows(plan: Plan, settings: Settings, advice: Advice | None = None) -> Iterat
             f"{format_duration(proxy.queue_seconds)}; metrics on 127.0.0.1:{proxy.metrics_port}"
         ),
     )
+    if plan.scaling is not None:
+        scaling = plan.scaling
+        yield (
+            "scaling",
+            (
+                f"another replica above {scaling.waiting:g} waiting a replica or {scaling.kv:.0%} of the KV cache, "
+                f"{format_duration(scaling.cold_start)} ahead; nothing acts on it yet"
+            ),
+        )
     collector = plan.collector
     target = f", sends to {collector.otlp_endpoint}" if collector.otlp_endpoint else ""
     yield "collector", f"metrics on 127.0.0.1:{collector.prometheus_port}, {collector.memory_mib} MiB{target}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from slipway.errors import PlanError, SettingsError
 from slipway.memory.types import Setup
 from slipway.offers import device
 from slipway.plan import make_plan
+from slipway.plan_types import ScalingPlan
 from slipway.releases import Release, load_lock, load_release
 from slipway.settings.resolving import resolve_model
 from slipway.settings.rules import findings
@@ -88,13 +90,25 @@ def test_long_prompts_are_too_much_for_two_cpus() -> None:
 def test_what_was_chosen_is_planned() -> None:
     release, lock = load_release("local-2026.11"), load_lock("local-2026.11")
     asked = settings(LOW)
-    done, _ = settled(asked)
+    done, advice = settled(asked)
     plan = make_plan(asked, release, lock, BUILT)
-    assert plan == make_plan(done, release, lock, BUILT)
+    assert plan == make_plan(done, release, lock, BUILT, advice=advice)
+    assert replace(plan, scaling=None) == make_plan(done, release, lock, BUILT)
     assert plan.engine.name == "llama.cpp"
     assert plan.context == done.model.context
     slots = plan.proxy.concurrency
     assert plan.engine.argv[plan.engine.argv.index("--ctx-size") + 1] == str(plan.context * slots)
+
+
+def test_thresholds_of_scaling_are_planned() -> None:
+    release, lock = load_release("local-2026.11"), load_lock("local-2026.11")
+    _, advice = settled(settings(LOW))
+    assert advice is not None
+    assert advice.chosen is not None
+    choice = advice.chosen.choice
+    scaling = make_plan(settings(LOW), release, lock, BUILT).scaling
+    assert scaling == ScalingPlan(choice.scale_up_waiting, choice.scale_up_kv, choice.cold_start)
+    assert make_plan(settings(), release, lock, BUILT).scaling is None
 
 
 def test_what_is_settled_stays_and_has_no_problem() -> None:

@@ -246,11 +246,16 @@ def test_plan_shows_the_advice_that_it_follows(world: World) -> None:
     assert shown.exit_code == 0
     assert "advice" in shown.stdout
     assert "CPU, 1 host local machine (2 vCPUs)" in shown.stdout
+    assert "scaling" in shown.stdout
+    assert "80% of the KV cache" in shown.stdout
     data = json.loads(world.run("plan", "auto.yaml", "--json").stdout)
     assert len(data["advice"]) == 3
     assert "llama.cpp" in data["advice"][0]
     assert data["proxy"]["concurrency"] == int(data["engine"]["argv"][data["engine"]["argv"].index("--parallel") + 1])
-    assert "advice" not in json.loads(world.run("plan", FILE, "--json").stdout)
+    assert data["scaling"].keys() == {"waiting", "kv", "cold_start"}
+    without = json.loads(world.run("plan", FILE, "--json").stdout)
+    assert "advice" not in without
+    assert without["scaling"] is None
 
 
 def test_plan_before_images_are_built(world: World) -> None:

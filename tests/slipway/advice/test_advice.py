@@ -224,6 +224,12 @@ def test_fine_tuning_is_judged_by_memory(purpose: str, gpus: int) -> None:
     assert any("has none" in item.why for item in found.rejections)
 
 
+@pytest.mark.parametrize(("many", "said"), [(1, "; 1 offer holds it"), (2, "; 2 offers hold it")])
+def test_how_many_offers_hold_a_fine_tuning(many: int, said: str) -> None:
+    listed = tuple(offer(instance=f"box-{index}", gpu="L4", gpus=1) for index in range(many))
+    assert asked("Qwen/Qwen3-0.6B", {"purpose": "qlora"}, listed=listed).summary[2].endswith(said)
+
+
 def test_fine_tuning_that_fits_nowhere() -> None:
     found = asked(LARGE, {"purpose": "full"}, listed=(offer(gpu="L4", gpus=1), offer()))
     assert found.tuning == ()
