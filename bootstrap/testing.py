@@ -255,4 +255,4 @@ class SimulatedHost(FakeSession):
     def _nothing(self) -> str:
         return ""
 
-    _locks = _units = _ports = _nvidia = _nothing
+    _locks = _units = _ports = _nothing

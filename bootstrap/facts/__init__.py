@@ -1,6 +1,6 @@
 """What is on a host: read-only scripts and pure parsers, all of them in one round trip."""
 
-from bootstrap.facts import packages, runtime, system
+from bootstrap.facts import driver, gpus, packages, runtime, system
 from bootstrap.facts.fact import Fact, Query, compose, gather, split
 from bootstrap.facts.model import Facts
 
@@ -16,7 +16,13 @@ FACTS: tuple[Fact, ...] = (
     system.DISKS,
     system.PORTS,
     system.USERS,
-    system.NVIDIA,
+    driver.DRIVER,
+    gpus.SMI,
+    gpus.PCI,
+    gpus.XIDS,
+    driver.BOOT,
+    driver.ARCHIVES,
+    driver.CDI,
 )
 """every fact of a host, in the order in which the script asks"""
 

@@ -23,15 +23,19 @@ class Query:
     packages: tuple[tuple[str, str], ...] = ()
     files: tuple[str, ...] = ()
     directories: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    gpu: bool = False
+    """whether the facts that only hosts with GPUs have are asked for"""
 
     def prelude(self) -> str:
-        """Shell that sets WANTED, FILES and DIRECTORIES, and reads dpkg's list once for all facts."""
+        """Shell that sets WANTED, FILES, DIRECTORIES and UNITS, and reads dpkg's list once for all facts."""
         wanted = "\n".join(f"{name}\t{version}" for name, version in self.packages)
         return "\n".join(
             (
                 f"WANTED={shlex.quote(wanted)}",
                 f"FILES={shlex.quote(chr(10).join(self.files))}",
                 f"DIRECTORIES={shlex.quote(chr(10).join(self.directories))}",
+                f"UNITS={shlex.quote(' '.join(self.units))}",
                 "TAB=$(printf '\\t'); NL='\n'",
                 "PACKAGES=$(dpkg-query -W -f '${Package}\\t${Version}\\t${db:Status-Abbrev}\\n')",
             )
@@ -45,6 +49,8 @@ class Fact:
     name: str
     script: str
     parse: Callable[[str], dict[str, Any]]
+    gpu: bool = False
+    """asked only where the query says that GPUs are wanted"""
 
 
 def compose(facts: Sequence[Fact], query: Query, token: str) -> str:
@@ -78,6 +84,7 @@ def split(stdout: str, stderr: str, token: str) -> dict[str, tuple[int, str, str
 
 def gather(session: Session, facts: Sequence[Fact], query: Query) -> Facts:
     """All `facts` in one round trip. A script or parser that fails is an error, never a value."""
+    facts = [fact for fact in facts if query.gpu or not fact.gpu]
     token = f"--{secrets.token_hex(8)}"
     command = Command(
         compose(facts, query, token), why="read the facts of the host", deadline=GATHER_DEADLINE, check=False

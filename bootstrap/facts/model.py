@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from bootstrap.facts.gpu_model import Archives, Boot, CdiSpec, Driver, Pci, Smi, Xid
+
 
 class Model(BaseModel):
     """Base of the facts: frozen, unknown fields refused (a fixture with a typo must not pass)."""
@@ -118,5 +120,11 @@ class Facts(Model):
     directories: dict[str, str] = {}
     """`mode owner:group` of the directories we manage, where they exist"""
     receipt: dict[str, Any] | None = None
-    nvidia: str = ""
-    """version of the loaded NVIDIA kernel module; empty where none is"""
+    driver: Driver = Driver()
+    smi: Smi = Smi()
+    pci: Pci = Pci()
+    xids: tuple[Xid, ...] = ()
+    """errors of GPUs in the kernel log of this boot, one a GPU and code"""
+    boot: Boot = Boot()
+    archives: Archives = Archives()
+    cdi: tuple[CdiSpec, ...] = ()

@@ -62,7 +62,7 @@ def _parse_units(text: str) -> dict[str, Any]:
 
 UNITS = Fact(
     "units",
-    "systemctl show -p Id -p LoadState -p ActiveState -p UnitFileState -p Result 'slipway-*'",
+    "systemctl show -p Id -p LoadState -p ActiveState -p UnitFileState -p Result 'slipway-*' $UNITS",
     _parse_units,
 )
 

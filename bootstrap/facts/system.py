@@ -1,4 +1,4 @@
-"""Facts about the machine: system, disks, ports, users, GPU driver."""
+"""Facts about the machine: system, disks, ports, users."""
 
 from __future__ import annotations
 
@@ -71,14 +71,3 @@ def _parse_users(text: str) -> dict[str, Any]:
 
 
 USERS = Fact("users", "cut -d: -f1-3 /etc/passwd", _parse_users)
-
-
-def _parse_nvidia(text: str) -> dict[str, Any]:
-    # The version stands between the name of the module, which ends in an architecture, and the words about its build.
-    match = re.search(r"^NVRM version:.*?\s(\d+\.\d+(?:\.\d+)?)\s", text, re.MULTILINE)
-    return {"nvidia": match[1] if match else ""}
-
-
-NVIDIA = Fact(
-    "nvidia", "if [ -e /proc/driver/nvidia/version ]; then cat /proc/driver/nvidia/version; fi", _parse_nvidia
-)
