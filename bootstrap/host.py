@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,11 +12,14 @@ from bootstrap import receipts
 from bootstrap.facts import FACTS, Facts, gather
 from bootstrap.facts.runtime import RECEIPT_PATH
 from bootstrap.log import Log
-from bootstrap.operations import Put, Run, query
-from bootstrap.operations.apt import SAVED, SOURCES_PATH, UNATTENDED_PATH, install
+from bootstrap.operations import GPU_FILES, Put, Run, query
+from bootstrap.operations.apt import SOURCES_PATH, UNATTENDED_PATH, install
 from bootstrap.operations.docker import ARCHIVES, CONFIG_PATH
+from bootstrap.operations.gpu.driver import reboot_reason
+from bootstrap.operations.step import SAVED
+from bootstrap.operations.wanted import held
 from bootstrap.receipts import Receipt
-from bootstrap.runner import Runner
+from bootstrap.runner import LISTS, Runner
 from bootstrap.session import Command, Session
 from bootstrap.verify import Drift, drifts, verify
 from bootstrap.waits import REBOOT, UNIT_START, Retry, Waits
@@ -48,6 +52,9 @@ def converge_host(
 ) -> HostReport:
     """Brings the host to `desired` and verifies it. A host that is there already costs one round trip.
 
+    Where only a reboot makes a GPU driver the one that was installed, the host is rebooted, once. Nothing is drained
+    before it here: who rolls a change out through a fleet asks `reboot_reason`, and drains the host before this.
+
     An update that fails puts the packages recorded before it back and raises; the host then keeps its old release.
     Raises a `HostError` or `CancelledError`; the next call goes on from there.
     """
@@ -63,6 +70,11 @@ def converge_host(
 
     try:
         facts, changed = runner.converge(facts, before)
+        if reason := reboot_reason(facts, desired):
+            receipt = receipt.moved(step="reboot", reboot=reason)
+            receipts.write(session, receipt)
+            facts, more = _rebooted(runner, reason, before)
+            changed = (*changed, "reboot", *more)
         facts = _verified(runner, facts)
     except GONE:
         raise
@@ -74,14 +86,32 @@ def converge_host(
         receipts.write(session, receipt.moved(state="failed"))
         raise
     last = receipts.read(facts)
-    held = tuple(sorted(package.name for package in desired.packages))
-    if changed or last is None or (last.state, last.release, last.held) != ("converged", desired.release, held):
-        last = receipts.finish(receipt, facts, held)
+    holds = held(facts, desired)
+    gpus = tuple(sorted(gpu.uuid for gpu in facts.smi.gpus))
+    now = ("converged", desired.release, holds, gpus)
+    if changed or last is None or (last.state, last.release, last.held, last.gpus) != now:
+        last = receipts.finish(receipt, facts, holds, gpus)
         receipts.write(session, last)
         changed = changed or ("receipt",)
     said = last.model_dump(mode="json")
     facts = facts.model_copy(update={"receipt": said})
     return HostReport(facts.model_dump(mode="json"), changed, desired.release, facts.system.boot_id, said)
+
+
+def _rebooted(runner: Runner, reason: str, before: Callable[[str], object]) -> tuple[Facts, tuple[str, ...]]:
+    """Reboots, then does what waited for it. A reason that the reboot did not take away is an error."""
+    session = runner.session
+    runner.log.info(f"{session.name}: a reboot is needed: {reason}")
+    reboot_host(session, runner.log, runner.waits)
+    facts, changed = runner.converge(runner.gather(), before)
+    if left := reboot_reason(facts, runner.desired):
+        raise VerifyError(
+            f"it was rebooted ({reason}), and would need it again: {left}",
+            where=session.name,
+            fix="See what the boot took its module from (`lsinitramfs`, `dkms status`, /etc/modprobe.d) and what "
+            "`journalctl -b -k` says of it, then run `up` again.",
+        )
+    return facts, changed
 
 
 def read_host(session: Session, desired: HostDesired) -> tuple[Drift, ...]:
@@ -95,18 +125,18 @@ def remove_host(session: Session, desired: HostDesired, log: Log, cancel: thread
     runner = Runner(session, desired, log, waits)
     facts = runner.gather()
     receipt = receipts.read(facts)
-    ours = receipt.held if receipt else tuple(package.name for package in desired.packages)
-    held = sorted(name for name in ours if name in facts.packages and facts.packages[name].hold)
-    if held:
-        runner.run_apt(Command(f"apt-mark -q unhold {shlex.join(held)}", "let apt move the packages again"))
+    ours = receipt.held if receipt else held(facts, desired)
+    holds = sorted(name for name in ours if name in facts.packages and facts.packages[name].hold)
+    if holds:
+        runner.run_apt(Command(f"apt-mark -q unhold {shlex.join(holds)}", "let apt move the packages again"))
     units = [name for name in sorted(facts.units) if name.startswith("slipway-")]
     lines = [f"systemctl disable --now {shlex.quote(unit)} || true" for unit in units]
     lines += [f"docker rm -f {shlex.quote(unit.removesuffix('.service'))} || true" for unit in units]
     lines += [f"rm -f /etc/systemd/system/{shlex.quote(unit)}" for unit in units]
     lines += [
+        f"rm -f {UNATTENDED_PATH} {SOURCES_PATH}.sources {SOURCES_PATH}.list {' '.join(GPU_FILES)}",
         "systemctl daemon-reload",
-        f"rm -f {UNATTENDED_PATH} {SOURCES_PATH}.sources {SOURCES_PATH}.list",
-        f"for path in /etc/apt/sources.list{SAVED} /etc/apt/sources.list.d/*{SAVED}; do",
+        f"for path in /etc/apt/sources.list{SAVED} /etc/apt/*.d/*{SAVED}; do",
         f'  [ ! -e "$path" ] || mv "$path" "${{path%{SAVED}}}"',
         "done",
         f"rm -rf {ARCHIVES}",
@@ -206,6 +236,13 @@ def _restore(runner: Runner, receipt: Receipt) -> int:
         for name, version in sorted(receipt.packages_before.items())
         if name not in now or now[name].version != version or not now[name].installed
     )
+    # Sources and pins first: apt must know, and be allowed to take, what was there.
+    apt = {path: text for path, text in receipt.files_before.items() if path.startswith("/etc/apt/")}
+    changed = [Put(path, text) for path, text in apt.items() if facts.files.get(path) != text]
+    for put in changed:
+        runner.act(put)
+    if changed and moved:
+        runner.run_apt(LISTS)
     if moved:
         name = runner.session.name
         runner.log.warning(f"{name}: the update failed; putting {len(moved)} packages of {receipt.release} back")
@@ -213,10 +250,16 @@ def _restore(runner: Runner, receipt: Receipt) -> int:
     if receipt.held:
         runner.run_apt(Command(f"apt-mark -q hold {shlex.join(receipt.held)}", "hold what was held"))
     for path, content in receipt.files_before.items():
-        if facts.files.get(path) != content:
+        if path not in apt and facts.files.get(path) != content:
             runner.act(Put(path, content))
             if path == CONFIG_PATH:
                 runner.act(
                     Run(Command("systemctl restart docker.service", "give Docker its old settings", deadline=120))
                 )
+    reason = reboot_reason(runner.gather(), runner.desired) if moved and runner.desired.gpu else None
+    if reason or receipt.reboot:
+        # What a boot sets (power limits, MIG, CDI) the boot with the failed driver did not.
+        reason = reason or f"the update that failed rebooted it ({receipt.reboot})"
+        runner.log.info(f"{runner.session.name}: a reboot is needed: {reason}")
+        reboot_host(runner.session, runner.log, runner.waits)
     return len(moved)

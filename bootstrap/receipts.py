@@ -45,6 +45,10 @@ class Receipt(BaseModel):
     """the operation that was under way"""
     held: tuple[str, ...] = ()
     """packages that we hold"""
+    gpus: tuple[str, ...] = ()
+    """UUIDs of the GPUs that the host converged with"""
+    reboot: str = ""
+    """why the run that brought the release rebooted the host; empty where it did not"""
     packages_before: dict[str, str] = {}
     """every installed package and its version before the update, while one is under way"""
     files_before: dict[str, str] = {}
@@ -77,14 +81,16 @@ def begin(facts: Facts, target: str) -> Receipt:
         previous=last.previous if last else "",
         state="updating" if updating else "converging",
         held=last.held if last else (),
+        gpus=last.gpus if last else (),
         packages_before=(unfinished.packages_before if unfinished else installed) if updating else {},
+        reboot=unfinished.reboot if unfinished and updating else "",
         files_before=(unfinished.files_before if unfinished else facts.files) if updating else {},
         boot_id=facts.system.boot_id,
         time=facts.system.clock,
     )
 
 
-def finish(receipt: Receipt, facts: Facts, held: tuple[str, ...]) -> Receipt:
+def finish(receipt: Receipt, facts: Facts, held: tuple[str, ...], gpus: tuple[str, ...]) -> Receipt:
     """The receipt of a host that converged to its target."""
     replaced = receipt.release if receipt.release not in {"", receipt.target} else receipt.previous
     return receipt.moved(
@@ -93,6 +99,7 @@ def finish(receipt: Receipt, facts: Facts, held: tuple[str, ...]) -> Receipt:
         state="converged",
         step="",
         held=held,
+        gpus=gpus,
         packages_before={},
         files_before={},
         boot_id=facts.system.boot_id,

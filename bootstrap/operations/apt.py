@@ -6,7 +6,9 @@ import re
 import shlex
 
 from bootstrap.facts import Facts
-from bootstrap.operations.step import Put, Refusal, Run, Step, Steps
+from bootstrap.operations.gpu.archive import SOURCES_PATH as NVIDIA_SOURCES
+from bootstrap.operations.step import SAVED, Put, Refusal, Run, Step, Steps
+from bootstrap.operations.wanted import held, in_the_way, missing_headers, wanted
 from bootstrap.session import Command
 from slipway.desired import HostDesired, Package
 from slipway.errors import PackageError
@@ -16,9 +18,9 @@ TRANSACTION_DEADLINE = 3600.0
 """seconds: a driver's DKMS build took 6 minutes on 2 cores, and a slow mirror takes its own time"""
 LISTS_DEADLINE = 600.0
 SOURCES_PATH = "/etc/apt/sources.list.d/slipway"
-SAVED = ".slipway.save"
-"""suffix of the host's own source lists while ours replace them; apt ignores *.save without a word"""
 UNATTENDED_PATH = "/etc/apt/apt.conf.d/52slipway"
+FAMILIES = ("nvidia-", "libnvidia-", "cuda-", "libcuda", "firmware-nvidia-", "nvlsm", "datacenter-gpu-manager")
+"""beginnings of names that belong to a GPU stack: those of an adopted driver are nobody's list"""
 
 # confold: a package's question about a changed configuration file must neither wait nor take our file away.
 OPTIONS = (
@@ -45,9 +47,12 @@ def transaction(command: str, why: str) -> Run:
     )
 
 
-def install(packages: tuple[Package, ...], why: str) -> Run:
-    """The one transaction that brings packages to their exact versions, up or down."""
-    names = shlex.join(f"{package.name}={package.version}" for package in packages)
+def install(packages: tuple[Package, ...], why: str, *, besides: tuple[str, ...] = ()) -> Run:
+    """The one transaction that brings packages to their exact versions, up or down.
+
+    `besides` are apt's own words for more: a name installs any version, a name with a trailing minus removes.
+    """
+    names = shlex.join([*(f"{package.name}={package.version}" for package in packages), *besides])
     return transaction(
         f"apt-get install {OPTIONS} --no-install-recommends --allow-downgrades --allow-change-held-packages {names}",
         why,
@@ -81,7 +86,8 @@ def replace_sources(facts: Facts, desired: HostDesired) -> Steps:
     if lines:
         ours[f"{SOURCES_PATH}.list"] = "".join(entry.strip() + "\n" for entry in lines)
     steps: list[Step] = [Put(path, text) for path, text in ours.items() if facts.files.get(path) != text]
-    others = [path for path in facts.sources if path not in ours]
+    # NVIDIA's archives stand beside the host's own, whichever these are.
+    others = [path for path in facts.sources if path not in ours and not (desired.gpu and path == NVIDIA_SOURCES)]
     if others:
         script = "set -e\n" + "\n".join(f"mv {shlex.quote(path)} {shlex.quote(path + SAVED)}" for path in others)
         steps.append(Run(Command(script, "put the host's own apt sources aside")))
@@ -94,7 +100,7 @@ def _unknown(facts: Facts, desired: HostDesired) -> list[Package]:
     """Wanted packages that are neither installed as wanted nor known to apt in their wanted version."""
     return [
         package
-        for package in desired.packages
+        for package in wanted(facts, desired)
         if not _right(facts, package) and package.version not in facts.candidates.get(package.name, ())
     ]
 
@@ -133,15 +139,21 @@ def require_versions(facts: Facts, desired: HostDesired) -> Steps:
 
 
 def install_packages(facts: Facts, desired: HostDesired) -> Steps:
-    wrong = tuple(package for package in desired.packages if not _right(facts, package))
-    if not wrong:
-        return Steps(f"all {len(desired.packages)} packages are at their pinned versions")
+    packages = wanted(facts, desired)
+    wrong = tuple(package for package in packages if not _right(facts, package))
+    gone = in_the_way(facts, desired)
+    missing = missing_headers(facts, desired)
+    if not wrong and not gone and not missing:
+        return Steps(f"all {len(packages)} packages are at their pinned versions")
     # All pinned names go in: apt then refuses a set that does not fit together, instead of moving a neighbour.
-    names = ", ".join(f"{package.name} {package.version}" for package in wrong)
-    return Steps(
-        f"{len(wrong)} of {len(desired.packages)} packages are not at their pinned version",
-        (install(desired.packages, f"install {names}"),),
-    )
+    names = ", ".join([*(f"{package.name} {package.version}" for package in wrong), *missing])
+    why = f"{len(wrong)} of {len(packages)} packages are not at their pinned version"
+    if missing:
+        why += f"; the driver is built with {', '.join(missing)}, not there"
+    if gone:
+        why += f"; of another driver, and removed in the same transaction: {', '.join(gone)}"
+    besides = (*missing, *(f"{name}-" for name in gone))
+    return Steps(why, (install(packages, f"install {names or 'nothing new'}", besides=besides),))
 
 
 def _missing(package: Package, versions: tuple[str, ...]) -> str:
@@ -150,11 +162,11 @@ def _missing(package: Package, versions: tuple[str, ...]) -> str:
 
 
 def hold_packages(facts: Facts, desired: HostDesired) -> Steps:
-    wanted = {package.name for package in desired.packages}
-    held = {name for name, package in facts.packages.items() if package.hold}
+    ours = set(held(facts, desired))
+    holds = {name for name, package in facts.packages.items() if package.hold}
     # Holds that a person set stay; those of an earlier release go.
     ours_before = set((facts.receipt or {}).get("held", ()))
-    add, drop = sorted(wanted - held), sorted((ours_before & held) - wanted)
+    add, drop = sorted(ours - holds), sorted((ours_before & holds) - ours)
     steps: list[Step] = []
     if add:
         steps.append(
@@ -173,6 +185,8 @@ def unattended_content(desired: HostDesired) -> str:
     """The file that keeps unattended-upgrades from moving pinned packages; it matches whole names as regular
     expressions. A driver whose userland it moved no longer fits its kernel module until the next boot."""
     names = "".join(f'  "^{re.escape(package.name)}$";\n'.replace("\\-", "-") for package in _by_name(desired))
+    if desired.gpu is not None:
+        names += "".join(f'  "^{family}.*$";\n' for family in FAMILIES)
     why = "// Written by Slipway: these packages move with a release only."
     return f"{why}\nUnattended-Upgrade::Package-Blacklist {{\n{names}}};\n"
 

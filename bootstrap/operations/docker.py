@@ -41,6 +41,12 @@ def wanted_config(desired: HostDesired, current: str | None) -> str:
     config.pop("registry-mirrors", None)
     if container.registry_mirrors:
         config["registry-mirrors"] = list(container.registry_mirrors)
+    if desired.gpu is not None:
+        # GPUs by CDI: devices are then in the container's own settings, and survive `systemctl daemon-reload`, which
+        # takes them from containers that NVIDIA's runtime hooked them into
+        # (https://github.com/NVIDIA/nvidia-docker/issues/1730).
+        features = config.get("features")
+        config["features"] = (features if isinstance(features, dict) else {}) | {"cdi": True}
     return json.dumps(config, indent=2, sort_keys=True) + "\n"
 
 

@@ -49,6 +49,9 @@ class Send:
 
 Step = Run | Put | Send
 
+SAVED = ".slipway.save"
+"""suffix of the host's own files of apt's while ours replace them; apt ignores *.save without a word"""
+
 
 @dataclass(frozen=True)
 class Steps:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,15 +83,23 @@ class RealHost:
             return session.run(Command(script, why="arrange a test", deadline=120)).stdout.strip()
 
 
-@pytest.fixture(scope="session")
-def real_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealHost]:
-    """One machine for all tests that need a real one; each leaves it usable for the next."""
+@contextmanager
+def booted(folder: Path) -> Iterator[RealHost]:
+    """A new machine, whose state is `folder` (`…/<stack>/<name>`)."""
     base = Path(bases.ensure("bookworm")["tree"])
     key, host_key = new_key(), new_key()
-    folder = tmp_path_factory.mktemp("hosts") / "test" / "h1"
-    spec = MachineSpec("h1", "test", "nspawn", key.public, host_key.public, host_key.private, base, folder)
+    spec = MachineSpec(
+        folder.name, folder.parent.name, "nspawn", key.public, host_key.public, host_key.private, base, folder
+    )
     state = create(spec, NullLog(), threading.Event())
     try:
         yield RealHost(state, key, host_key)
     finally:
         remove(state, NullLog())
+
+
+@pytest.fixture(scope="session")
+def real_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealHost]:
+    """One machine for all tests that need a real one; each leaves it usable for the next."""
+    with booted(tmp_path_factory.mktemp("hosts") / "test" / "h1") as host:
+        yield host

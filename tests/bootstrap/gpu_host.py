@@ -1,0 +1,112 @@
+"""A simulated host with two GPUs: what apt installs becomes its module on disk, what boots becomes the one loaded."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import Any
+
+from bootstrap.session import Command, Result
+from bootstrap.testing import SimulatedHost
+from slipway.desired import GpuDesired, HostDesired, Package
+
+MODULE = "nvidia-kernel-open-dkms"
+FIELDS = "81559, 9.0, Enabled, Enabled, Disabled, Disabled, 700.00, Enabled, [N/A], [N/A]"
+MIRROR = (
+    ("docker.io", "20.10"), ("libcuda1", "580.126.20-1"), (MODULE, "580.126.20-1"),
+    ("libcuda1", "620.70.06-1"), (MODULE, "620.70.06-1"), ("nvidia-fabricmanager", "580.126.20-1"),
+)  # fmt: skip
+
+
+def desired(driver: str = "580.126.20", **gpu: Any) -> HostDesired:
+    """A release with that driver; `gpu` are fields of `GpuDesired`."""
+    names = ("libcuda1", MODULE)
+    values = {
+        "archive": "nvidia", "driver": driver, "branch": driver[:3], "modules": "open", "cuda": "13.0",
+        "toolkit": "1.19.1-1", "packages": [{"name": name, "version": f"{driver}-1"} for name in names],
+    }  # fmt: skip
+    return HostDesired(
+        release=f"r{driver}",
+        os="debian:12",
+        packages=(Package(name="docker.io", version="20.10"),),
+        gpu=GpuDesired.model_validate(values | gpu),
+    )
+
+
+class SimulatedGpuHost(SimulatedHost):
+    """`stuck` is a module that every boot loads in place of the one on disk."""
+
+    def __init__(self) -> None:
+        super().__init__(available=MIRROR)
+        self.loaded = ""
+        self.nouveau = False
+        self.stuck = ""
+        self.boots = 1
+        self.units: dict[str, str] = {}
+        self.cdi_driver = ""
+
+    @property
+    def installed(self) -> str:
+        return self.packages.get(MODULE, "").removesuffix("-1")
+
+    def run(self, command: Command) -> Result:
+        if "systemctl reboot" in command.script:
+            self.boots += 1
+            self.nouveau = False
+            self.loaded = self.stuck or self.installed
+            self.cdi_driver = self.installed
+        if command.script.startswith("cat /proc/sys/kernel/random/boot_id"):
+            self.commands.append(command)
+            return Result(0, f"boot-{self.boots}\n")
+        return super().run(command)
+
+    def _act(self, script: str) -> str:
+        if script.startswith("modprobe nvidia"):
+            self.loaded = self.installed
+        for unit in re.findall(r"systemctl enable -q (.+?) &&", script):
+            self.units |= dict.fromkeys(unit.split(), "active")
+            if "cdi" in unit:
+                self.cdi_driver = self.installed
+        return super()._act(script)
+
+    def _driver(self) -> str:
+        lines = ["headers=1"] + ["nouveau=1"] * self.nouveau
+        if self.loaded:
+            lines.append(
+                f"NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  {self.loaded}  Release Build  (b@h)  Tue"
+            )
+        if self.installed:
+            lines += [f"installed={self.installed}", "license=Dual MIT/GPL", f"library={self.installed}"]
+        return "\n".join(lines)
+
+    def _smi(self) -> str:
+        if not self.installed:
+            return "absent"
+        if not self.loaded:
+            return "status=9\nNVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n--\n"
+        if self.loaded != self.installed:
+            return "status=18\nFailed to initialize NVML: Driver/library version mismatch\n--\n"
+        rows = [f"{i}, GPU-{i}, NVIDIA H100 80GB HBM3, 00000000:{bus}:00.0, {FIELDS}" for i, bus in enumerate("AB")]
+        return "status=0\n" + "\n".join(rows).replace(":A:", ":1B:").replace(":B:", ":2B:") + "\n--\n"
+
+    def _pci(self) -> str:
+        return "pci 0000:1b:00.0 0x2330 0x030200 nvidia\npci 0000:2b:00.0 0x2330 0x030200 nvidia\n"
+
+    def _units(self) -> str:
+        blocks = [
+            f"Id={name}\nLoadState=loaded\nActiveState={state}\nUnitFileState=enabled\nResult=success"
+            for name, state in self.units.items()
+        ]
+        return "\n\n".join(blocks)
+
+    def _cdi(self) -> str:
+        if not self.cdi_driver:
+            return ""
+        names = "".join(f"- name: '{name}'\n" for name in ("0", "1", "all"))
+        spec = f"kind: nvidia.com/gpu\ncontainerEdits:\n- libcuda.so.{self.cdi_driver}\ndevices:\n{names}"
+        return f"/var/run/cdi/nvidia.yaml {base64.b64encode(spec.encode()).decode()}\n"
+
+    def _empty(self) -> str:
+        return ""
+
+    _xids = _boot = _archives = _empty

@@ -1,0 +1,129 @@
+"""Converging a simulated host with GPUs: when it reboots, when it does not, and what the receipt says of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from bootstrap.facts.runtime import RECEIPT_PATH
+from bootstrap.host import HostReport, converge_host, read_host, remove_host
+from bootstrap.session import Result
+from bootstrap.testing import RecordingLog
+from bootstrap.waits import Waits
+from slipway.desired import HostDesired
+from slipway.errors import CommandError, UnreachableError, VerifyError
+from tests.bootstrap.gpu_host import MODULE, SimulatedGpuHost, desired
+
+OLD, NEW = "580.126.20", "620.70.06"
+
+
+def converge(host: SimulatedGpuHost, wanted: HostDesired, waits: Waits) -> HostReport:
+    return converge_host(host, wanted, RecordingLog(), waits.cancel, waits=waits)
+
+
+def receipt(host: SimulatedGpuHost) -> dict[str, Any]:
+    return dict(json.loads(host.files[RECEIPT_PATH].content))
+
+
+@pytest.fixture
+def host() -> SimulatedGpuHost:
+    return SimulatedGpuHost()
+
+
+def test_first_install_loads_the_module_without_a_reboot(host: SimulatedGpuHost, waits: Waits) -> None:
+    report = converge(host, desired(), waits)
+    assert (host.boots, host.loaded) == (1, OLD)
+    assert report.receipt["reboot"] == ""
+    assert report.receipt["gpus"] == ["GPU-0", "GPU-1"]
+    assert {"gpu-archive", "gpu-nouveau", "gpu-module", "gpu-persistence", "gpu-cdi"} <= set(report.changed)
+    assert host.held == {"docker.io", "libcuda1", MODULE}
+
+
+def test_second_run_is_one_round_trip(host: SimulatedGpuHost, waits: Waits) -> None:
+    converge(host, desired(), waits)
+    host.commands.clear()
+    assert converge(host, desired(), waits).changed == ()
+    assert len(host.commands) == 1
+    assert read_host(host, desired()) == ()
+
+
+def test_nouveau_takes_one_reboot(host: SimulatedGpuHost, waits: Waits) -> None:
+    host.nouveau = True
+    report = converge(host, desired(), waits)
+    assert (host.boots, report.changed.count("reboot")) == (2, 1)
+    assert report.receipt["reboot"] == "nouveau is loaded and has the GPUs"
+    assert report.receipt["state"] == "converged"
+
+
+def test_another_driver_takes_one_reboot_and_names_the_boot(host: SimulatedGpuHost, waits: Waits) -> None:
+    converge(host, desired(OLD), waits)
+    report = converge(host, desired(NEW), waits)
+    assert (host.boots, host.loaded) == (2, NEW)
+    assert report.receipt["reboot"] == f"module {OLD} is loaded, {NEW} is installed"
+    assert converge(host, desired(NEW), waits).changed == ()
+    assert host.boots == 2
+
+
+def test_a_module_still_wrong_after_one_reboot_goes_back(host: SimulatedGpuHost, waits: Waits) -> None:
+    converge(host, desired(OLD), waits)
+    host.stuck = OLD
+    with pytest.raises(VerifyError, match=rf"would need it again: module {OLD} is loaded, {NEW} is installed.*r{OLD}"):
+        converge(host, desired(NEW), waits)
+    assert host.boots == 3, "once for the new driver, and once more to be as before"
+    assert (host.installed, host.loaded, receipt(host)["state"]) == (OLD, OLD, "converged")
+    assert read_host(host, desired(OLD)) == ()
+
+
+def test_a_run_that_dies_before_the_reboot_goes_on(host: SimulatedGpuHost, waits: Waits) -> None:
+    converge(host, desired(OLD), waits)
+    host.fail_on("systemctl reboot", UnreachableError("lost", where="h1", fix=""))
+    with pytest.raises(UnreachableError):
+        converge(host, desired(NEW), waits)
+    assert (receipt(host)["step"], receipt(host)["state"]) == ("reboot", "updating")
+    host.boots, host.loaded = 1, OLD  # it did not reboot after all
+    assert converge(host, desired(NEW), waits).receipt["release"] == f"r{NEW}"
+    assert (host.boots, host.loaded) == (2, NEW)
+
+
+def test_an_update_that_fails_before_the_reboot_reboots_nobody(host: SimulatedGpuHost, waits: Waits) -> None:
+    converge(host, desired(OLD), waits)
+    host.fail_on("apt-get install", Result(100, "", "dpkg: error processing package"), late=True)
+    with pytest.raises(CommandError, match=f"The host keeps release r{OLD}: its 2 moved packages were put back"):
+        converge(host, desired(NEW), waits)
+    assert (host.boots, host.installed) == (1, OLD)
+
+
+def test_adopting_installs_nothing_and_holds_what_is_there(host: SimulatedGpuHost, waits: Waits) -> None:
+    host.packages |= {"libcuda1": f"{OLD}-1", MODULE: f"{OLD}-1", "docker.io": "20.10"}
+    host.loaded = OLD
+    report = converge(host, desired(OLD, mode="adopt"), waits)
+    assert not {"packages", "gpu-archive", "gpu-nouveau", "reboot"} & set(report.changed)
+    assert {"libcuda1", MODULE} <= host.held
+    host.held.clear()
+    assert {drift.pin for drift in read_host(host, desired(OLD, mode="adopt"))} == {
+        "holds.docker.io", "holds.libcuda1", f"holds.{MODULE}",
+    }  # fmt: skip
+
+
+def test_adopting_another_driver_is_refused(host: SimulatedGpuHost, waits: Waits) -> None:
+    host.packages |= {MODULE: f"{NEW}-1"}
+    with pytest.raises(VerifyError, match=f"the image brought driver {NEW}, the release says {OLD}"):
+        converge(host, desired(OLD, mode="adopt"), waits)
+    assert len(host.commands) == 1
+
+
+def test_without_gpu_nothing_of_it_is_asked_or_done(host: SimulatedGpuHost, waits: Waits) -> None:
+    plain = desired().model_copy(update={"gpu": None})
+    report = converge(host, plain, waits)
+    assert not [name for name in report.changed if name.startswith("gpu-")]
+    assert not [script for script in host.scripts if "nvidia" in script]
+
+
+def test_remove_takes_the_gpu_files_away(host: SimulatedGpuHost, waits: Waits) -> None:
+    converge(host, desired(), waits)
+    remove_host(host, desired(), RecordingLog(), waits.cancel)
+    assert "/etc/apt/preferences.d/00-slipway-nvidia" in host.scripts[-1]
+    assert host.held == set()
+    assert host.installed == OLD
