@@ -48,7 +48,7 @@ def settled(settings: Settings) -> tuple[Settings, Advice | None]:
     if found.chosen is None:
         first, second, relax = found.summary
         raise PlanError(f"{first}; {second}", where="slipway:gpu", fix=relax)
-    done = _filled(settings, found.chosen.choice, found.chosen.hosts)
+    done = _filled(settings, found.chosen.choice, found.chosen.hosts, found.chosen.offer)
     wrong = findings(done)
     if wrong:
         problems = tuple(Problem(dotted(item.loc), item.what, item.fix) for item in wrong)
@@ -116,7 +116,9 @@ def offers_of(settings: Settings) -> Sequence[Offer]:
         return own
     replaced = {(offer.instance, offer.region) for offer in own}
     listed = (offer for offer in offers.offers() if offer.provider == settings.provider)
-    return (*own, *(offer for offer in listed if (offer.instance, offer.region) not in replaced))
+    every = (*own, *(offer for offer in listed if (offer.instance, offer.region) not in replaced))
+    plan = settings.upcloud.plan if settings.provider == "upcloud" else None
+    return every if plan is None else tuple(offer for offer in every if offer.instance == plan)
 
 
 def _workload(settings: Settings) -> Workload:
@@ -160,7 +162,7 @@ def _fixed(settings: Settings, model: ResolvedModel) -> Fixed:
     )
 
 
-def _filled(settings: Settings, choice: EngineChoice, hosts: int) -> Settings:
+def _filled(settings: Settings, choice: EngineChoice, hosts: int, offer: Offer) -> Settings:
     """The settings with the choice in every place that the stack file leaves open."""
     on_gpu = choice.gpus > 0
     engine: dict[str, Any] = {
@@ -187,6 +189,8 @@ def _filled(settings: Settings, choice: EngineChoice, hosts: int) -> Settings:
     }
     if settings.provider not in ("local", "ssh"):
         sections["hosts"] = {"count": hosts}
+    if settings.provider == "upcloud":
+        sections["upcloud"] = {"plan": offer.instance}
     update: dict[str, Any] = {"gpu": None}
     for name, values in sections.items():
         section = getattr(settings, name)

@@ -19,7 +19,7 @@ from slipway.plan_types import CollectorPlan, EnginePlan, HostPlan, Plan, ProxyP
 from slipway.releases import Lock, Release, check_lock, gpu_desired
 from slipway.rollout import Policy, plan_waves
 from slipway.settings import Settings
-from slipway.settings.resolving import resolve_model
+from slipway.settings.resolving import resolve_model, settle_seconds
 from slipway.units import MIB
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def make_plan(
         hosts=_hosts(settings, names, {name: wave.index for wave in waves for name in wave.hosts}),
         waves=waves,
         gate=_gate(settings, model, engine, replicas),
-        drain=Drain(settle=settings.drain.settle, deadline=settings.drain.deadline),
+        drain=Drain(settle=settle_seconds(settings), deadline=settings.drain.deadline),
         scaling=_scaling(advice),
     )
 

@@ -69,7 +69,7 @@ class Fleet(pulumi.ComponentResource):
             host.name,
             ca_certificate=args.keys.ca_certificate,
             ca_key=args.keys.ca_key,
-            names=[host.address, host.name, "localhost", "127.0.0.1"],
+            names=[host.address, host.name, "localhost", "127.0.0.1", *host.names],
             opts=child,
         )
         return Service(

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pulumi
 
+from slipway.cost import monthly
 from slipway.errors import SlipwayError
+from slipway.offers import Offer, euro
 from slipway.plan_types import Plan
 from slipway.settings import Settings
+from slipway.settings.resolving import offer_of
 from stacks.config import secret
 from stacks.fleet import Fleet, FleetArgs
 from stacks.providers import Host, HostsArgs, create_hosts
@@ -39,9 +42,12 @@ def provision(plan: Plan, settings: Settings, advice: Advice | None = None) -> N
     hosts = create_hosts(HostsArgs(plan, settings, keys), pulumi.ResourceOptions())
     fleet = Fleet(plan.stack, FleetArgs(plan, hosts, keys, _model_credentials(settings)))
     pulumi.export("endpoint", endpoint(hosts[0]))
+    pulumi.export("endpoints", [endpoint(host) for host in hosts if host.front is None] or [endpoint(hosts[0])])
     pulumi.export("model", plan.model_name)
     pulumi.export("release", plan.release)
-    pulumi.export("hosts", [{"name": host.name, "address": host.address} for host in hosts])
+    offer = offer_of(settings)
+    pulumi.export("hosts", [_shown(host, offer) for host in hosts])
+    pulumi.export("monthly_cost", None if offer is None else round(monthly(offer, len(hosts)), 2))
     pulumi.export("ca_certificate", keys.ca_certificate)
     pulumi.export("ssh_public_key", keys.ssh_public_key)
     pulumi.export("api_key", keys.api_key)
@@ -55,6 +61,18 @@ def _model_credentials(settings: Settings) -> dict[str, pulumi.Input[str]] | Non
     return {**given, "region": settings.model.region} if given else None
 
 
+def _shown(host: Host, offer: Offer | None) -> dict[str, pulumi.Input[object]]:
+    """A host in the stack's outputs. `price` is euro an hour; None where no price of its zone is known."""
+    return {
+        "name": host.name,
+        "address": host.address,
+        "host_key": host.connection["host_key"],
+        "gpu": None if offer is None or offer.gpu is None else f"{offer.gpus} × {offer.gpu}",
+        "zone": host.zone,
+        "price": None if offer is None else round(euro(offer.price, offer.currency), 4),
+    }
+
+
 def endpoint(host: Host) -> pulumi.Output[str]:
-    """Base URL of the OpenAI-compatible API on a host."""
-    return pulumi.Output.format("https://{0}:{1}/v1", host.address, host.port)
+    """Base URL of the OpenAI-compatible API on a host, or of the load balancer in front of it."""
+    return pulumi.Output.format("https://{0}:{1}/v1", host.front or host.address, host.port)

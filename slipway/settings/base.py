@@ -46,6 +46,20 @@ def _address(text: str) -> str:
     return text
 
 
+def _cidr(text: str) -> str:
+    fix = "Write addresses as CIDR, such as 192.0.2.0/24, or one address"
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        try:
+            network = ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            raise BadValueError(f"{quoted(text)} is no range of addresses", fix) from None
+        what = f"{quoted(text)} is one address of a range, with the length of the range"
+        one = f"{text.split('/', maxsplit=1)[0]}/{network.max_prefixlen}"
+        raise BadValueError(what, f"Write {network}, or {one}") from None
+
+
 def _url(schemes: tuple[str, ...], text: str) -> str:
     fix = f"Write a URL such as {schemes[0]}://example.com:4318"
     try:
@@ -112,6 +126,7 @@ CountOrNone = Annotated[int, Field(strict=True, ge=0)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 HostName = Annotated[str, AfterValidator(_host_name)]
 Address = Annotated[str, AfterValidator(_address)]
+Cidr = Annotated[str, AfterValidator(_cidr)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 HostKey = Annotated[str, AfterValidator(_host_key)]
 ImageReference = Annotated[str, AfterValidator(_image_reference)]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from slipway.engine_facts import FACTS
 from slipway.models import catalogue, parse_source
 from slipway.releases import load_releases
-from slipway.settings import sizing_rules
+from slipway.settings import cloud_rules, sizing_rules
 from slipway.settings.finding import Finding, engine_is_open
 from slipway.settings.sections import Settings
 from slipway.units import MIB, about_bytes, format_duration
@@ -309,4 +309,5 @@ RULES: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     rollout,
     secrets,
     *sizing_rules.RULES,
+    *cloud_rules.RULES,
 )

@@ -11,6 +11,7 @@ from slipway.models import Sha256, SourceText
 from slipway.offers import Offer
 from slipway.settings import base
 from slipway.settings.base import Section
+from slipway.settings.clouds import UpCloudSettings
 from slipway.units import Bytes, Duration, HostsOrPercent, parse_bytes, parse_duration
 from slipway.workload import Workload
 
@@ -208,7 +209,8 @@ class DrainSettings(Section):
     """How a host lets go of its traffic before anything on it stops."""
 
     settle: Duration = _seconds("0s")
-    """How long load balancers in front need to see that the host is not ready; 0 where there are none."""
+    """How long load balancers in front need to see that the host is not ready; 0 where there are none. When left out
+    and a cloud's load balancer is made, as long as that one needs."""
     deadline: Duration = _seconds("1m")
     """How long open requests may go on."""
 
@@ -273,6 +275,7 @@ class Settings(Section):
     hosts: HostsSettings = HostsSettings()
     local: LocalSettings = LocalSettings()
     ssh: SshSettings = SshSettings()
+    upcloud: UpCloudSettings = UpCloudSettings()
     container: ContainerSettings = ContainerSettings()
     collector: CollectorSettings = CollectorSettings()
     rollout: RolloutSettings = RolloutSettings()

@@ -1,4 +1,4 @@
-"""Where hosts come from: one module a provider, all of one shape.
+"""Where hosts come from: one module a provider, all of one shape (docs/add-a-provider.md).
 
 Each module has `VERIFIED`, a sentence that says against what it was really run, and `create_hosts(args, opts)`, which
 returns one `Host` for each host of the plan, in the plan's order.
@@ -18,7 +18,10 @@ from slipway.plan_types import Plan
 from slipway.settings import Settings
 from stacks.resources import StackKeys
 
-AVAILABLE = ("local", "ssh")
+AVAILABLE = ("local", "ssh", "upcloud")
+
+EXTRAS = {"pulumi_upcloud": "upcloud"}
+"""a cloud's SDK to the optional extra of this package that brings it"""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,12 @@ class Host:
     """the port on which clients reach its proxy"""
     machine: pulumi.Resource | None = None
     """what goes away with everything on it when it is destroyed; None for a host that stays"""
+    zone: str = ""
+    """zone or region of a cloud"""
+    front: pulumi.Input[str] | None = None
+    """where clients reach all hosts, at the same port: a load balancer"""
+    names: tuple[pulumi.Input[str], ...] = ()
+    """more names that clients use, which its certificate has to hold"""
 
 
 CreateHosts = Callable[[HostsArgs, pulumi.ResourceOptions], list[Host]]
@@ -50,7 +59,7 @@ CreateHosts = Callable[[HostsArgs, pulumi.ResourceOptions], list[Host]]
 def create_hosts(args: HostsArgs, opts: pulumi.ResourceOptions) -> list[Host]:
     """Create the plan's hosts with the provider that it names.
 
-    Raises PlanError for a provider that has no module yet.
+    Raises PlanError for a provider that has no module yet, or whose SDK is not installed.
     """
     provider = args.plan.provider
     if provider not in AVAILABLE:
@@ -59,5 +68,15 @@ def create_hosts(args: HostsArgs, opts: pulumi.ResourceOptions) -> list[Host]:
             where="slipway:provider",
             fix=f"Use one of: {', '.join(AVAILABLE)}.",
         )
-    module = import_module(f"stacks.providers.{provider}")
+    try:
+        module = import_module(f"stacks.providers.{provider}")
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get(error.name or "")
+        if extra is None:
+            raise
+        raise PlanError(
+            f"the provider {provider} needs the package {error.name}, which is not installed",
+            where="slipway:provider",
+            fix=f"Run: pip install 'slipway[{extra}]'",
+        ) from None
     return cast("CreateHosts", module.create_hosts)(args, opts)

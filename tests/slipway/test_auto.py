@@ -32,7 +32,8 @@ MINE = "  slipway:offers: [{provider: ssh, instance: mine, vcpus: 8, memory: 32G
 BIG = LOCAL.replace("provider: local", "provider: upcloud").replace(
     "model: smollm2-135m-instruct",
     "model: {name: chat, architecture: Qwen/Qwen2.5-7B-Instruct, source: 'hf://Qwen/Qwen2.5-7B-Instruct@a09a354/m.safetensors',"
-    f" sha256: {'a' * 64}, size: 15231233024, context: 8192}}",
+    f" sha256: {'a' * 64}, size: 15231233024, context: 8192}}\n"
+    "  slipway:upcloud: {zone: fi-hel2, ssh_from: [192.0.2.7]}",
 )
 
 
@@ -184,6 +185,17 @@ def test_a_gpu_gets_vllm() -> None:
     assert advice.chosen.offer.gpu == "L40S"
     assert (engine.memory_fraction, engine.max_batched_tokens) == (0.9, 2048)
     assert (done.hosts.count, done.model.context) == (advice.chosen.hosts, 8192)
+    assert done.upcloud.plan == advice.chosen.offer.instance == "GPU-8xCPU-64GB-1xL40S"
+
+
+@pytest.mark.usefixtures("gpu_release")
+def test_the_plan_of_the_stack_file_is_the_only_one_that_is_asked_about() -> None:
+    base = BIG.replace("zone: fi-hel2", "zone: fi-hel2, plan: GPU-16xCPU-80GB-1xRTXPRO6000")
+    done, advice = settled(settings("  slipway:gpu: auto\n", base=base))
+    assert advice is not None
+    assert advice.chosen is not None
+    assert {option.offer.instance for option in advice.options} == {"GPU-16xCPU-80GB-1xRTXPRO6000"}
+    assert done.upcloud.plan == "GPU-16xCPU-80GB-1xRTXPRO6000"
 
 
 @pytest.mark.usefixtures("gpu_release")

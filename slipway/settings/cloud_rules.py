@@ -1,0 +1,109 @@
+"""Rules about the sections of clouds."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterator
+
+from slipway.offers import offers
+from slipway.settings.clouds import CHECK_MISSES, CHECK_SECONDS, SEEN
+from slipway.settings.finding import Finding
+from slipway.settings.resolving import balanced, offer_of, settle_seconds
+from slipway.settings.sections import Settings
+from slipway.units import about_bytes, format_duration
+
+UPCLOUD = ("upcloud",)
+
+DISK_GB = (10, 4096)
+"""what UpCloud makes, in GB"""
+
+OWNED = {
+    "hostname": "slipway:hosts",
+    "zone": "slipway:upcloud.zone",
+    "plan": "slipway:upcloud.plan",
+    "login": "slipway:upcloud.user",
+    "user_data": "",
+    "metadata": "",
+    "firewall": "slipway:upcloud.ssh_from and clients_from",
+    "network_interfaces": "slipway:upcloud.network",
+    "storage_devices": "slipway:upcloud.cache",
+}
+"""arguments of a server that Slipway cannot do without, and the setting that says them"""
+
+
+def upcloud(settings: Settings) -> Iterator[Finding]:
+    chosen, provider_used = settings.upcloud, (("provider",),)
+    if settings.provider != "upcloud":
+        if "upcloud" in settings.model_fields_set:
+            fix = "Take the section out, or write provider: upcloud"
+            yield Finding(UPCLOUD, f"this describes servers at UpCloud, and the provider is {settings.provider}", fix)
+        return
+    if chosen.zone is None:
+        fix = "Add zone, such as fi-hel2; `upctl zone list` lists them"
+        yield Finding((*UPCLOUD, "zone"), "the provider upcloud needs the zone of its servers", fix, provider_used)
+    if not chosen.ssh_from:
+        what = "nobody may connect to SSH, so that no server could be set up"
+        fix = "Add ssh_from: the addresses of whoever runs `pulumi up`, such as [192.0.2.7/32]"
+        yield Finding((*UPCLOUD, "ssh_from"), what, fix, provider_used)
+    if chosen.plan is None and settings.gpu is None:
+        fix = "Add plan, or let it be chosen by slipway:gpu: auto, or names of GPUs"
+        yield Finding((*UPCLOUD, "plan"), "the provider upcloud needs the plan of its servers", fix, (("gpu",),))
+    for field in ("disk", "cache"):
+        size = getattr(chosen, field)
+        if size is not None and not DISK_GB[0] * 10**9 <= size <= DISK_GB[1] * 10**9:
+            what = f"{about_bytes(size)} is no size of a disk there"
+            yield Finding((*UPCLOUD, field), what, f'Write a size from "{DISK_GB[0]}GB" to "{DISK_GB[1]}GB"')
+    for name in chosen.server_args:
+        if name in OWNED:
+            fix = f"Use {OWNED[name]}" if OWNED[name] else "Take it out"
+            yield Finding((*UPCLOUD, "server_args", name), f"{name} is written by Slipway itself", fix)
+
+
+def upcloud_plan(settings: Settings) -> Iterator[Finding]:
+    """The plan has the GPUs that the engine is given, and advice can judge it where it is asked."""
+    plan = settings.upcloud.plan
+    known = {offer.instance for offer in (*settings.offers, *offers()) if offer.provider == "upcloud"}
+    if settings.provider == "upcloud" and settings.gpu is not None and plan is not None and plan not in known:
+        what = f"no price list knows plan {plan}, so that slipway:gpu could choose nothing for it"
+        fix = "Add it to slipway:offers, or take slipway:gpu out"
+        yield Finding((*UPCLOUD, "plan"), what, fix, (("gpu",), ("offers",)))
+    offer = offer_of(settings) if settings.provider == "upcloud" and settings.gpu is None else None
+    if offer is not None and settings.engine.gpus > offer.gpus:
+        what = f"gpus is {settings.engine.gpus}, and a server of plan {offer.instance} has {offer.gpus or 'none'}"
+        used = (("engine", "gpus"), (*UPCLOUD, "plan"))
+        yield Finding(("engine", "gpus"), what, "Lower gpus, or use another slipway:upcloud.plan", used)
+
+
+def upcloud_network(settings: Settings) -> Iterator[Finding]:
+    network = ipaddress.ip_network(settings.upcloud.network)
+    where = (*UPCLOUD, "network")
+    if settings.provider != "upcloud":
+        return
+    if network.version != 4 or not network.is_private:
+        yield Finding(where, f"{network} is no private IPv4 network", "Write one, such as 10.77.0.0/24")
+        return
+    # The cloud keeps network, broadcast and gateway for itself; a load balancer has a node or two, and two in a change.
+    needed = settings.hosts.count + 3 + 4
+    if network.num_addresses < needed:
+        what = f"{network} has {network.num_addresses} addresses, and {settings.hosts.count} hosts need {needed}"
+        yield Finding(where, what, "Write a larger one, such as 10.77.0.0/22", (("hosts", "count"),))
+
+
+def balancer(settings: Settings) -> Iterator[Finding]:
+    if settings.provider != "upcloud":
+        return
+    in_front = balanced(settings)
+    if settings.upcloud.floating_ip and not in_front:
+        what = "a floating address needs a load balancer: a server alone would not know that the address is its own"
+        fix = "Write load_balancer: always, or take floating_ip out"
+        yield Finding((*UPCLOUD, "floating_ip"), what, fix, ((*UPCLOUD, "load_balancer"),))
+    settle = settle_seconds(settings)
+    if in_front and settle < SEEN:
+        what = (
+            f"{format_duration(settle)} is less than the {SEEN} s in which a load balancer sees that a host drains: "
+            f"{CHECK_MISSES} checks and one that just passed, {CHECK_SECONDS} s each"
+        )
+        yield Finding(("drain", "settle"), what, f'Write "{SEEN}s" or more', ((*UPCLOUD, "load_balancer"),))
+
+
+RULES: tuple[Callable[[Settings], Iterator[Finding]], ...] = (upcloud, upcloud_plan, upcloud_network, balancer)

@@ -1,0 +1,289 @@
+"""Servers at UpCloud, with the official SDK `pulumi-upcloud` (extra `upcloud`). It reads UPCLOUD_TOKEN.
+
+cloud-init installs the host key that Pulumi made, so that the first SSH connection is verified already, and nothing
+connects before the firewall's rules are there. UpCloud has spot prices, but its SDK has no argument for them: servers
+are on demand.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_upcloud as upcloud
+
+from slipway.errors import PlanError
+from slipway.hosting import GB, DiskSize, boot_disk, user_data
+from slipway.plan_types import Plan
+from slipway.settings.clouds import UpCloudSettings
+from slipway.settings.resolving import balanced
+from stacks.providers import Host, HostsArgs
+from stacks.providers.native import laid_over
+from stacks.providers.upcloud_balancer import Balancer, balancer
+from stacks.resources import HostKey
+
+VERIFIED = (
+    "not run: never against UpCloud itself; its resources were checked against the argument types of "
+    "pulumi-upcloud 0.23.0 under Pulumi's mocks"
+)
+
+SSH_PORT = 22
+
+TEMPLATES = {
+    "debian:12": "01000000-0000-4000-8000-000020070100",
+    "ubuntu:24.04": "01000000-0000-4000-8000-000030240200",
+}
+"""UUIDs of public templates, by the OS of a release.
+https://github.com/UpCloudLtd/terraform-provider-upcloud (acceptance tests), pulumi-upcloud examples/server"""
+
+RESOLVERS = ("94.237.127.9", "94.237.40.9")
+"""UpCloud's own. The firewall drops their answers unless a rule lets them in, and those of time servers as well.
+https://github.com/kubernetes-sigs/kubespray contrib/terraform/upcloud"""
+
+AFFINITY = {"strict": "strict", "best-effort": "yes", "none": "no"}
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A server and what it is reached by; `public` is known once its firewall stands."""
+
+    server: upcloud.Server
+    key: HostKey
+    public: pulumi.Output[str]
+    private: pulumi.Output[str]
+
+
+def create_hosts(args: HostsArgs, opts: pulumi.ResourceOptions) -> list[Host]:
+    """Make a private network and one server for each host of the plan, and for several a load balancer in front.
+
+    Raises PlanError for node pools, for an OS without a known template, and for arguments that the SDK does not have.
+    """
+    plan, chosen = args.plan, args.settings.upcloud
+    if args.settings.kind != "host":
+        raise PlanError("node pools at UpCloud are not there yet", where="slipway:kind", fix="Write kind: host")
+    pulumi.log.info(f"boot disk of each server, in GB: {_boot_disk(plan, chosen).why}")
+    labels = {"slipway-stack": plan.stack, **chosen.labels}
+    network = upcloud.Network(
+        plan.stack,
+        zone=_zone(chosen),
+        name=f"slipway-{_label(plan)}",
+        ip_network={"address": chosen.network, "dhcp": True, "dhcp_default_route": False, "family": "IPv4"},
+        labels=labels,
+        opts=opts,
+    )
+    group = None
+    if len(plan.hosts) > 1:
+        group = upcloud.ServerGroup(
+            plan.stack,
+            title=f"slipway-{_label(plan)}",
+            anti_affinity_policy=AFFINITY[chosen.anti_affinity],
+            # Servers name their group; a group that tracked them as well would differ after each change.
+            track_members=False,
+            labels=labels,
+            opts=opts,
+        )
+    made = {
+        host.name: _server(args, host.name, network=network, group=group, labels=labels, opts=opts)
+        for host in plan.hosts
+    }
+    front = None
+    if balanced(args.settings):
+        front = balancer(
+            plan,
+            chosen,
+            name=f"slipway-{_label(plan)}",
+            network=network,
+            addresses={name: one.private for name, one in made.items()},
+            labels=labels,
+            opts=opts,
+        )
+    return [_host(args, name, one, front) for name, one in made.items()]
+
+
+def _server(
+    args: HostsArgs,
+    name: str,
+    *,
+    network: upcloud.Network,
+    group: upcloud.ServerGroup | None,
+    labels: dict[str, str],
+    opts: pulumi.ResourceOptions,
+) -> _Made:
+    plan, chosen = args.plan, args.settings.upcloud
+    key = HostKey(f"{name}-key", name=name, opts=opts)
+    cache = _cache(plan, chosen, name, labels, opts)
+    written: dict[str, Any] = {
+        "hostname": name,
+        "title": f"slipway {plan.stack} {name}",
+        "zone": _zone(chosen),
+        "plan": chosen.plan,
+        # Plans with GPUs bring no disk, and images are born from cloud-init, which asks the metadata service.
+        "template": {
+            "storage": _template(plan, chosen),
+            "size": _boot_disk(plan, chosen).gigabytes,
+            "tier": chosen.disk_tier,
+            "encrypt": chosen.encrypt,
+            "title": name,
+        },
+        "metadata": True,
+        "user_data": _user_data(key, cache),
+        "login": {
+            "user": chosen.user,
+            "keys": [args.keys.ssh_public_key],
+            "create_password": False,
+            "password_delivery": "none",
+        },
+        "network_interfaces": [
+            {"type": "public", "ip_address_family": "IPv4", "index": 1},
+            {"type": "private", "network": network.id, "index": 2},
+        ],
+        "firewall": True,
+        "labels": labels,
+    }
+    if cache is not None:
+        written["storage_devices"] = [{"storage": cache.id, "address": "virtio"}]
+    if group is not None:
+        written["server_group"] = group.id
+    server = upcloud.Server(
+        name,
+        **laid_over(upcloud.ServerArgs, written, chosen.server_args, "slipway:upcloud.server_args"),
+        opts=pulumi.ResourceOptions.merge(
+            opts,
+            pulumi.ResourceOptions(
+                # It holds the host's private key.
+                additional_secret_outputs=["user_data"],
+                # A new template or first-boot script is for new servers: either would replace the whole fleet at once.
+                ignore_changes=["user_data", "template.storage"],
+                # A disk is attached to one server at a time.
+                delete_before_replace=cache is not None,
+            ),
+        ),
+    )
+    rules = upcloud.ServerFirewallRules(
+        name,
+        server_id=server.id,
+        firewall_rules=_firewall(plan, chosen, open_to_clients=not balanced(args.settings)),
+        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(deleted_with=server)),
+    )
+    public, private = (_address(server, interface) for interface in (0, 1))
+    # Whoever waits for the address waits for the rules as well.
+    guarded = pulumi.Output.all(public, rules.id).apply(lambda values: str(values[0]))
+    return _Made(server, key, guarded, private)
+
+
+def _boot_disk(plan: Plan, chosen: UpCloudSettings) -> DiskSize:
+    if chosen.disk is not None:
+        return DiskSize(math.ceil(chosen.disk / GB), "slipway:upcloud.disk")
+    return boot_disk(plan, weights_elsewhere=chosen.cache is not None)
+
+
+def _cache(
+    plan: Plan, chosen: UpCloudSettings, name: str, labels: dict[str, str], opts: pulumi.ResourceOptions
+) -> upcloud.Storage | None:
+    """The disk for weights: a resource of its own, so that a server that is replaced finds them again."""
+    if chosen.cache is None:
+        return None
+    return upcloud.Storage(
+        f"{name}-models",
+        title=f"slipway {plan.stack} {name} models",
+        zone=_zone(chosen),
+        size=math.ceil(chosen.cache / GB),
+        tier=chosen.disk_tier,
+        encrypt=chosen.encrypt,
+        labels=labels,
+        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(retain_on_delete=chosen.cache_retain)),
+    )
+
+
+def _user_data(key: HostKey, cache: upcloud.Storage | None) -> pulumi.Output[str]:
+    """A disk's serial number is its UUID without hyphens, cut to 20 characters, as virtio has no room for more.
+    https://github.com/UpCloudLtd/upcloud-csi internal/filesystem/linux_utils.go"""
+    disk: pulumi.Input[str] = cache.id if cache is not None else ""
+
+    def written(values: list[Any]) -> str:
+        private, public, identity = values
+        device = f"/dev/disk/by-id/virtio-{identity.replace('-', '')[:20]}" if identity else None
+        return user_data(private, public, cache_device=device)
+
+    return pulumi.Output.secret(pulumi.Output.all(key.private_key, key.public_key, disk).apply(written))
+
+
+def _host(args: HostsArgs, name: str, made: _Made, front: Balancer | None) -> Host:
+    return Host(
+        name=name,
+        connection={
+            "name": name,
+            "address": made.public,
+            "port": SSH_PORT,
+            "user": args.settings.upcloud.user,
+            "private_key": args.keys.ssh_private_key,
+            "host_key": made.key.public_key,
+            "host_key_policy": "pinned",
+        },
+        address=made.public,
+        port=args.plan.proxy.port,
+        machine=made.server,
+        zone=_zone(args.settings.upcloud),
+        front=front.address if front is not None else None,
+        names=front.names if front is not None else (),
+    )
+
+
+def _firewall(plan: Plan, chosen: UpCloudSettings, *, open_to_clients: bool) -> list[dict[str, Any]]:
+    """What may come in over the public network; rules do not touch the private one. The first match decides."""
+    rules = [_accept("SSH", source, port=SSH_PORT) for source in chosen.ssh_from]
+    if open_to_clients:
+        rules += [_accept("clients", source, port=plan.proxy.port) for source in chosen.clients_from]
+    for resolver in RESOLVERS:
+        rules += [_accept("names", resolver, source_port=53, protocol=protocol) for protocol in ("udp", "tcp")]
+    rules.append(_accept("time", "0.0.0.0/0", source_port=123, protocol="udp"))
+    rules.append({"direction": "in", "action": "drop", "comment": "nothing else"})
+    rules.append({"direction": "out", "action": "accept", "comment": "packages, images, weights"})
+    return rules
+
+
+def _accept(
+    what: str, source: str, *, port: int | None = None, source_port: int | None = None, protocol: str = "tcp"
+) -> dict[str, Any]:
+    """Rules take ranges with a start and an end, not CIDR."""
+    network = ipaddress.ip_network(source)
+    rule: dict[str, Any] = {
+        "direction": "in",
+        "action": "accept",
+        "comment": what,
+        "family": f"IPv{network.version}",
+        "protocol": protocol,
+        "source_address_start": str(network[0]),
+        "source_address_end": str(network[-1]),
+    }
+    for side, number in (("destination", port), ("source", source_port)):
+        if number is not None:
+            rule |= {f"{side}_port_start": str(number), f"{side}_port_end": str(number)}
+    return rule
+
+
+def _address(server: upcloud.Server, interface: int) -> pulumi.Output[str]:
+    return server.network_interfaces.apply(lambda found: str((found or ())[interface].ip_address))
+
+
+def _template(plan: Plan, chosen: UpCloudSettings) -> str:
+    template = chosen.template or TEMPLATES.get(plan.host.os)
+    if template is None:
+        raise PlanError(
+            f"no template of {plan.host.os}, the OS of release {plan.release}, is known",
+            where="slipway:upcloud.template",
+            fix="Add its UUID; `upctl storage list --public --template` lists them",
+        )
+    return template
+
+
+def _zone(chosen: UpCloudSettings) -> str:
+    return chosen.zone or ""
+
+
+def _label(plan: Plan) -> str:
+    """The stack's name as its hosts carry it, which is a DNS label."""
+    return plan.hosts[0].name.rsplit("-", 1)[0]

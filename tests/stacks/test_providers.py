@@ -1,0 +1,134 @@
+"""Every provider module fulfils docs/add-a-provider.md, and every stack file that ships makes a plan."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+import tomllib
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import get_args, get_type_hints
+
+import pulumi
+import pytest
+import yaml
+
+from slipway.desired import Connection
+from slipway.plan import make_plan, with_placeholders
+from slipway.releases import load_lock, load_release
+from slipway.settings import parse_stack_file
+from slipway.settings.sections import Provider
+from stacks.providers import AVAILABLE, EXTRAS, Host, HostsArgs
+from tests.stacks.conftest import HOST_KEY, built
+from tests.support.mocks import run_program
+from tests.support.pulumi import ROOT
+
+RUN_END_TO_END = {"local", "ssh"}
+"""by tests/e2e"""
+
+SMALL = {
+    "slipway:release": "local-2026.11",
+    "slipway:model": {"name": "smollm2-135m-instruct", "context": 1024},
+}
+SECTIONS: dict[str, dict[str, object]] = {
+    "local": {"slipway:hosts": {"count": 2}},
+    "ssh": {
+        "slipway:ssh": {
+            "inventory": [{"name": f"h{i}", "address": f"192.0.2.{i}", "host_key": HOST_KEY} for i in (1, 2)]
+        }
+    },
+    "upcloud": {
+        "slipway:hosts": {"count": 2},
+        "slipway:upcloud": {"zone": "fi-hel2", "plan": "4xCPU-8GB", "ssh_from": ["192.0.2.7"]},
+    },
+}
+"""what two hosts of each provider need"""
+
+
+@pytest.fixture(params=AVAILABLE)
+def provider(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def module(provider: str) -> ModuleType:
+    return import_module(f"stacks.providers.{provider}")
+
+
+def test_it_says_what_was_verified(module: ModuleType) -> None:
+    assert module.VERIFIED.startswith(("run: ", "not run: ")), module.VERIFIED
+    assert len(module.VERIFIED) > 20
+
+
+def test_it_says_what_it_makes(module: ModuleType) -> None:
+    assert module.__doc__
+    assert module.create_hosts.__doc__
+
+
+def test_it_has_the_shape(module: ModuleType) -> None:
+    assert list(inspect.signature(module.create_hosts).parameters) == ["args", "opts"]
+    hints = get_type_hints(module.create_hosts)
+    assert hints == {"args": HostsArgs, "opts": pulumi.ResourceOptions, "return": list[Host]}
+
+
+def test_it_is_named_where_names_are(provider: str) -> None:
+    assert provider in get_args(Provider)
+    (line,) = [line for line in (ROOT / "docs/design.md").read_text().splitlines() if line.startswith("  providers/")]
+    assert provider in line
+
+
+def test_it_has_its_tests(provider: str) -> None:
+    assert provider in RUN_END_TO_END or (ROOT / f"tests/stacks/test_{provider}.py").exists()
+
+
+def test_it_returns_the_hosts_of_the_plan(provider: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built(tmp_path)
+    index = json.loads((tmp_path / "artifacts.json").read_text())
+    index["bases"] = {"bookworm": {"tree": str(tmp_path / "base")}}
+    (tmp_path / "artifacts.json").write_text(json.dumps(index))
+    text = yaml.safe_dump({"config": {"slipway:provider": provider, **SMALL, **SECTIONS[provider]}})
+    graph = run_program(text, tmp_path, monkeypatch)
+    hosts = graph.of("slipway:index:Host")
+    settings = parse_stack_file(text, "Pulumi.test.yaml")
+    release = load_release(settings.release)
+    plan = make_plan(settings, release, load_lock(release.name), with_placeholders(release, {}), stack="test")
+    assert [host["name"] for host in graph.outputs["hosts"]] == [host.name for host in plan.hosts]
+    for host in hosts:
+        connection = Connection.model_validate(
+            {key: in_the_clear(item) for key, item in host.inputs["connection"].items()}
+        )
+        assert connection.host_key
+        assert connection.host_key_policy == "pinned"
+        assert ("deleted_with" in host.options) == (provider != "ssh"), "what stays is not deleted with anything"
+    for name in ("endpoint", "endpoints", "model", "release", "hosts", "monthly_cost", "ca_certificate", "api_key"):
+        assert name in graph.outputs
+    assert all(
+        host.keys() == {"name", "address", "host_key", "gpu", "zone", "price"} for host in graph.outputs["hosts"]
+    )
+    assert "api_key" in graph.secret_outputs
+
+
+def in_the_clear(value: object) -> object:
+    return value["[secret]"] if isinstance(value, dict) and "[secret]" in value else value
+
+
+def test_every_sdk_is_an_extra() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras, dev = project["project"]["optional-dependencies"], project["dependency-groups"]["dev"]
+    for package, extra in EXTRAS.items():
+        (requirement,) = extras[extra]
+        assert requirement.split("==")[0] == package.replace("_", "-")
+        assert requirement in dev, "tests check arguments against it"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "stacks").glob("Pulumi.*.yaml")), ids=lambda path: path.name)
+def test_every_stack_file_is_right_and_makes_a_plan(path: Path) -> None:
+    for command in ("check", "plan"):
+        done = subprocess.run(
+            [sys.executable, "-m", "bootstrap.entry", command, str(path)],
+            cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
