@@ -15,7 +15,7 @@ from slipway.cli import Effects, build_app
 
 if TYPE_CHECKING:
     from slipway.plan import BuiltImage
-    from slipway.releases import Release, Resolved
+    from slipway.releases import Lock, Release, Resolved
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -31,6 +31,7 @@ def effects() -> Effects:
         read_text=lambda path: Path(path).read_text(encoding="utf-8"),
         write_text=_write_text,
         resolve_packages=_resolve_packages,
+        write_bundle=_write_bundle,
         # Images of a recipe are pinned by that recipe, not by what one computer built of it: docs/adr/0002.
         image_digests=dict,
         built_images=_built_images,
@@ -49,6 +50,12 @@ def _resolve_packages(release: Release, sources: tuple[str, ...], key: str) -> R
     from bootstrap.commands.resolve import resolve_packages
 
     return resolve_packages(release, ROOT, sources, key)
+
+
+def _write_bundle(release: Release, lock: Lock, path: str) -> int:
+    from bootstrap.commands.bundle import write_bundle
+
+    return write_bundle(release, lock, ROOT, Path(path))
 
 
 def _built_images() -> Mapping[str, BuiltImage]:

@@ -36,7 +36,7 @@ def resolve_packages(release: Release, root: Path, sources: Sequence[str] = (), 
     when the release names them. Raises ReleaseError when there is no base for the release's OS, another key than the
     release knows, or apt cannot resolve it.
     """
-    tree = _tree(release, root)
+    tree = bare_tree(release, root)
     own = release.gpu_source
     if own is None:
         return _simulate(release, tree, [])
@@ -51,7 +51,7 @@ def resolve_packages(release: Release, root: Path, sources: Sequence[str] = (), 
             fix="Take the archive's own key, or name another archive with --source",
         )
     with tempfile.TemporaryDirectory(prefix="slipway-lock-") as folder:
-        options = _scratch(Path(folder), tree, paragraphs, key, release)
+        options = scratch(Path(folder), tree, paragraphs, key, release)
         resolved = _simulate(release, tree, options)
     return replace(resolved, sources=paragraphs if sources else (), key=key, key_fingerprint=found)
 
@@ -79,7 +79,8 @@ def preferences(release: Release) -> str:
     return "\n".join(f"Package: {names}\nPin: version {version}\nPin-Priority: 1001\n" for names, version in pins)
 
 
-def _tree(release: Release, root: Path) -> Path:
+def bare_tree(release: Release, root: Path) -> Path:
+    """The release's OS with nothing on it: a base, or this computer. Raises ReleaseError when there is neither."""
     base = next((BASES[os] for os in release.os if os in BASES), None)
     if base is not None:
         return Path(artifacts(root).base(base))
@@ -104,17 +105,17 @@ def _simulate(release: Release, tree: Path, options: list[str]) -> Resolved:
         found: dict[str, str] = {}
         if names:
             command = ["apt-get", "-s", "install", "--no-install-recommends", *named]
-            found = parse_install(_apt(tree, command, release, options))
+            found = parse_install(apt(tree, command, release, options))
             there = [name for name in names if name not in found and name not in known]
             if there:
-                shown = _apt(tree, ["dpkg-query", "-W", "-f", "${Package} ${Version}\\n", *there], release)
+                shown = apt(tree, ["dpkg-query", "-W", "-f", "${Package} ${Version}\\n", *there], release)
                 found |= dict(line.split() for line in shown.splitlines())
         groups[group] = {name: version for name, version in sorted(found.items()) if name not in known}
         known |= groups[group]
     return Resolved(groups["packages"], groups["gpu"], groups["nvswitch"], groups["nvlink5"])
 
 
-def _scratch(folder: Path, tree: Path, paragraphs: Sequence[str], key: str, release: Release) -> list[str]:
+def scratch(folder: Path, tree: Path, paragraphs: Sequence[str], key: str, release: Release) -> list[str]:
     """apt's options for state of its own in `folder`: the tree's lists and sources, and NVIDIA's archive besides."""
     lists, parts, cache = folder / "lists", folder / "sources.list.d", folder / "cache"
     for path in (lists / "partial", parts, cache / "archives" / "partial"):
@@ -148,7 +149,7 @@ def _scratch(folder: Path, tree: Path, paragraphs: Sequence[str], key: str, rele
     options = [text for name, value in settings.items() for text in ("-o", f"{name}={value}")]
     # Only NVIDIA's archive is asked; the base's lists are as its builder got them.
     only = ["-o", f"Dir::Etc::sourcelist={ours}", "-o", f"Dir::Etc::sourceparts={folder / 'none.d'}"]
-    _apt(tree, ["apt-get", "update", "--error-on=any"], release, [*options, *only])
+    apt(tree, ["apt-get", "update", "--error-on=any"], release, [*options, *only])
     return options
 
 
@@ -175,18 +176,22 @@ def _fetch(url: str, release: Release) -> str:
         ) from error
 
 
-def _apt(tree: Path, command: list[str], release: Release, more: Sequence[str] = ()) -> str:
+def apt(
+    tree: Path, command: list[str], release: Release, more: Sequence[str] = (), *, folder: Path | None = None
+) -> str:
+    """What apt-get or dpkg-query prints, working on `tree`. Raises ReleaseError with apt's own words."""
     options: Mapping[str, list[str]] = {
         "apt-get": ["-o", f"Dir={tree}", "-o", f"Dir::State::status={tree}/var/lib/dpkg/status"],
         "dpkg-query": [f"--admindir={tree}/var/lib/dpkg"],
     }
     program, *arguments = command
     line = [program, *options[program], *more, *arguments]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    done = subprocess.run(line, capture_output=True, text=True, check=False, cwd=folder)
     if done.returncode != 0:
-        last = " ".join(done.stderr.strip().splitlines()[-2:])
+        lines = done.stderr.strip().splitlines()
+        said = [line for line in lines if line.startswith("E: ")][:2] or lines[-2:]
         raise ReleaseError(
-            f"apt cannot resolve its packages: {last}",
+            f"apt cannot resolve its packages: {' '.join(said)}",
             where=f"release {release.name}",
             fix="Correct the package names or sources, or build a base with newer lists: make clean-cache images",
         )

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, ParamSpec
 
 import typer
 
 from slipway.cli.effects import Effects
-from slipway.errors import Problem, SettingsError, SlipwayError
+from slipway.errors import Problem, ReleaseError, SettingsError, SlipwayError
 
 if TYPE_CHECKING:
     from slipway.advice.types import Advice
@@ -106,6 +107,7 @@ def _add_lock(app: typer.Typer, effects: Effects) -> None:
     @app.command()
     @sentences
     def lock(
+        *,
         release: OneRelease = None,
         check: Annotated[bool, typer.Option("--check", help="Write nothing; fail when a lock is stale.")] = False,
         source: Annotated[
@@ -117,11 +119,24 @@ def _add_lock(app: typer.Typer, effects: Effects) -> None:
             list[str] | None,
             typer.Option("--image", metavar="NAME=DIGEST", help="Digest of an image that is pulled by version."),
         ] = None,
+        bundle: Annotated[
+            str | None,
+            typer.Option("--bundle", metavar="FILE", help="Write no lock, but all packages of the one there is."),
+        ] = None,
     ) -> None:
         """Write what the releases resolve to: exact versions of all packages. Those without a lock need --release."""
-        from slipway.cli.locking import check_locks, image_digests, write_lock
+        from slipway.cli.locking import check_locks, current_lock, image_digests, write_lock
         from slipway.releases import is_locked, load_release, load_releases
 
+        if bundle is not None:
+            if release is None:
+                raise ReleaseError("a bundle is of one release", where="--bundle", fix="Add --release NAME")
+            found = load_release(release)
+            pins = current_lock(found)
+            with _writing(bundle):
+                count = effects.write_bundle(found, pins, bundle)
+            typer.echo(f"{release}: {count} packages in {bundle}; its README says how a stack file uses it")
+            return
         chosen = [load_release(release)] if release else list(load_releases().values())
         if check:
             for line in check_locks(chosen):
@@ -219,8 +234,14 @@ def _plan(effects: Effects, file: str) -> tuple[Plan, Settings, Advice | None]:
 
 def write(effects: Effects, path: str, text: str) -> None:
     """Write a file, and make the folders above it. Raises `SlipwayError`."""
-    try:
+    with _writing(path):
         effects.write_text(path, text)
+
+
+@contextmanager
+def _writing(path: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise SlipwayError(
             f"this cannot be written: {error.strerror or error}", where=path, fix="Check the path and its permissions"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from slipway.plan import BuiltImage
-    from slipway.releases import Release, Resolved
+    from slipway.releases import Lock, Release, Resolved
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class Effects:
     resolve_packages: Callable[[Release, tuple[str, ...], str], Resolved]
     """everything that apt would install for a release on its bare OS; from sources (`deb` lines or deb822) and with a
     key (text) in place of those of NVIDIA's archive, where they are given"""
+    write_bundle: Callable[[Release, Lock, str], int]
+    """write everything that a lock names into one file, for places without network; how many packages"""
     image_digests: Callable[[], Mapping[str, str]]
     """{image: digest} of built images to pin in a lock; empty pins none"""
     built_images: Callable[[], Mapping[str, BuiltImage]]

@@ -6,7 +6,17 @@ import re
 from collections.abc import Iterable, Mapping
 
 from slipway.errors import ReleaseError, StaleLockError
-from slipway.releases import Release, Resolved, check_lock, compute_lock, dump_lock, is_locked, load_lock, lock_path
+from slipway.releases import (
+    Lock,
+    Release,
+    Resolved,
+    check_lock,
+    compute_lock,
+    dump_lock,
+    is_locked,
+    load_lock,
+    lock_path,
+)
 
 
 def write_lock(release: Release, resolved: Resolved, digests: Mapping[str, str]) -> tuple[str, str, int]:
@@ -55,6 +65,13 @@ def check_locks(releases: Iterable[Release]) -> list[str]:
         fix = "Run `slipway lock` and commit what it writes"
         raise StaleLockError("; ".join(stale), where="locks", fix=fix)
     return lines
+
+
+def current_lock(release: Release) -> Lock:
+    """The release's lock. Raises `ReleaseError` when it has none, and `StaleLockError` when it is not current."""
+    lock = load_lock(release.name)
+    check_locks([release])
+    return lock
 
 
 def describe(release: Release) -> str:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from slipway.cli import Effects, build_app
 from slipway.cli.app import stack_name
 from slipway.errors import ReleaseError
-from slipway.releases import Release, Resolved, load_lock, lock_path
+from slipway.releases import Lock, Release, Resolved, load_lock, lock_path
 from slipway.settings import schema_text
 from tests.slipway.stack_files import BUILT, LOCAL
 
@@ -36,12 +36,17 @@ class World:
             read_text=self.read,
             write_text=self.write,
             resolve_packages=lambda release, sources, key: Resolved(load_lock(release.name).packages),
+            write_bundle=self.bundle,
             image_digests=dict,
             built_images=lambda: BUILT,
             templates=lambda: TEMPLATES,
             read_start=lambda path, limit: (self.read(path).encode()[:limit], len(self.read(path).encode())),
             list_folder=self.list_folder,
         )
+
+    def bundle(self, release: Release, lock: Lock, path: str) -> int:
+        self.files[path] = release.name
+        return len(lock.packages)
 
     def list_folder(self, path: str) -> tuple[str, ...]:
         if path in self.files:
@@ -180,6 +185,24 @@ def test_a_release_without_a_lock_is_locked_by_its_name_only(world: World) -> No
     assert asked == [(release, ("deb https://mirror.example/ /",), "the key")]
 
 
+def test_a_bundle_is_of_one_locked_release(world: World) -> None:
+    result = world.run("lock", "--release", "local-2026.11", "--bundle", "b.tar")
+    assert result.exit_code == 0, result.stderr
+    assert "17 packages in b.tar" in result.stdout
+    assert world.files["b.tar"] == "local-2026.11"
+    assert "Add --release NAME" in world.run("lock", "--bundle", "b.tar").stderr
+    assert "no lock" in world.run("lock", "--release", "r580-2026.11-debian-13", "--bundle", "b.tar").stderr
+
+
+def test_a_bundle_that_cannot_be_written(world: World) -> None:
+    def full(release: Release, lock: Lock, path: str) -> int:
+        raise OSError(28, "No space left on device")
+
+    world.effects = replace(world.effects, write_bundle=full)
+    result = world.run("lock", "--release", "local-2026.11", "--bundle", "b.tar")
+    assert (result.exit_code, "b.tar: this cannot be written: No space left" in result.stderr) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("option", "said"),
     [
@@ -292,7 +315,7 @@ def test_help_imports_nothing_heavy() -> None:
         "import sys\n"
         "from slipway.cli import Effects, build_app\n"
         "try:\n"
-        "    build_app(Effects(*[None] * 8))(['--help'])\n"
+        "    build_app(Effects(*[None] * 9))(['--help'])\n"
         "except SystemExit as end:\n"
         "    assert not end.code\n"
         "heavy = {'pydantic', 'jinja2', 'yaml', 'rich', 'pulumi', 'paramiko', 'grpc', 'httpx'}\n"

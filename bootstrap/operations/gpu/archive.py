@@ -23,8 +23,10 @@ STALE_KEY = "AE09FE4BBD223A84B2CCFCE3F60F4B3D7FA2AF80"
 https://developer.nvidia.com/blog/updating-the-cuda-linux-gpg-repository-key/"""
 
 _ARCHIVE = re.compile(
-    r"developer\.download\.nvidia\.com|nvidia\.github\.io|graphics-drivers|/var/(?:cuda-repo|nvidia-driver-local-repo)"
+    r"developer\.download\.nvidia\.com|/compute/cuda/repos/|nvidia\.github\.io|/libnvidia-container/|graphics-drivers|"
+    r"/var/(?:cuda-repo|nvidia-driver-local-repo)"
 )
+"""NVIDIA's archives, mirrors that keep their paths, local copies of them, and Ubuntu's PPA of drivers"""
 _PREFERENCE = re.compile(r"nvidia|libcuda|cuda", re.IGNORECASE)
 FAMILY_GLOBS = "nvidia-* libnvidia-* cuda-drivers* libcuda1 firmware-nvidia-*"
 _OTHERS = {
@@ -79,10 +81,17 @@ def _entries(path: str, text: str) -> list[str]:
     return [part for part in paragraphs if not re.search(r"(?im)^enabled:\s*no", part)]
 
 
+def trusted(source: str) -> bool:
+    """Whether a paragraph says that its archive needs no signature, as an offline bundle's does."""
+    return re.search(r"(?im)^trusted:\s*yes\s*$", source) is not None
+
+
 def sources_content(gpu: GpuDesired) -> str:
-    """deb822, each paragraph signed by the pinned key alone."""
+    """deb822, each paragraph signed by the pinned key alone, save those that are trusted as they are."""
     paragraphs = (
-        source.strip() if re.search(r"(?im)^signed-by:", source) else f"{source.strip()}\nSigned-By: {KEY_PATH}"
+        source.strip()
+        if re.search(r"(?im)^signed-by:", source) or (trusted(source) and not gpu.key)
+        else f"{source.strip()}\nSigned-By: {KEY_PATH}"
         for source in gpu.sources
     )
     return "\n\n".join(paragraphs) + "\n"
@@ -108,7 +117,8 @@ def wanted_files(facts: Facts, desired: HostDesired) -> dict[str, str]:
     gpu = desired.gpu
     if gpu is None or gpu.mode == "adopt":
         return {}
-    files = {KEY_PATH: gpu.key, SOURCES_PATH: sources_content(gpu)} if gpu.sources else {}
+    key = {KEY_PATH: gpu.key} if gpu.sources and gpu.key else {}
+    files = key | ({SOURCES_PATH: sources_content(gpu)} if gpu.sources else {})
     return files | {PREFERENCES_PATH: preferences_content(facts, desired)}
 
 
@@ -116,5 +126,6 @@ def tie_archive(facts: Facts, desired: HostDesired) -> Steps:
     files = wanted_files(facts, desired)
     steps: list[Step] = [Put(path, text) for path, text in files.items() if facts.files.get(path) != text]
     if steps and desired.gpu and desired.gpu.sources:
-        return Steps(f"apt is not tied to the archive with key {desired.gpu.key_fingerprint}", tuple(steps))
+        whose = f"with key {desired.gpu.key_fingerprint}" if desired.gpu.key else "that is trusted without a key"
+        return Steps(f"apt is not tied to the archive {whose}", tuple(steps))
     return Steps("apt's pins are not the release's" if steps else "apt is tied to the pinned archive", tuple(steps))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bootstrap.facts import Facts
 from bootstrap.facts.openpgp import fingerprints
-from bootstrap.operations.gpu.archive import mixed_sources
+from bootstrap.operations.gpu.archive import mixed_sources, trusted
 from bootstrap.operations.step import Refusal, Steps
 from bootstrap.operations.wanted import built_here
 from slipway.desired import GpuDesired, HostDesired
@@ -71,7 +71,7 @@ def _secure_boot(facts: Facts, gpu: GpuDesired) -> None:
 
 
 def _key(gpu: GpuDesired) -> None:
-    if not gpu.sources:
+    if not gpu.sources or (not gpu.key and all(map(trusted, gpu.sources))):
         return
     try:
         found = fingerprints(gpu.key.encode())
