@@ -47,6 +47,7 @@ def provision(plan: Plan, settings: Settings, advice: Advice | None = None) -> N
     pulumi.export("release", plan.release)
     offer = offer_of(settings)
     pulumi.export("hosts", [_shown(host, offer) for host in hosts])
+    # The list price of the hosts, in euro; disks, addresses and load balancers come on top.
     pulumi.export("monthly_cost", None if offer is None else round(monthly(offer, len(hosts)), 2))
     pulumi.export("ca_certificate", keys.ca_certificate)
     pulumi.export("ssh_public_key", keys.ssh_public_key)

@@ -20,6 +20,9 @@ from stacks.resources import StackKeys
 
 AVAILABLE = ("local", "ssh", "upcloud")
 
+NOT_RUN = "not run"
+"""how VERIFIED starts where a module never made a real host; whoever uses it is told"""
+
 EXTRAS = {"pulumi_upcloud": "upcloud"}
 """a cloud's SDK to the optional extra of this package that brings it"""
 
@@ -79,4 +82,6 @@ def create_hosts(args: HostsArgs, opts: pulumi.ResourceOptions) -> list[Host]:
             where="slipway:provider",
             fix=f"Run: pip install 'slipway[{extra}]'",
         ) from None
+    if module.VERIFIED.startswith(NOT_RUN):
+        pulumi.log.warn(f"provider {provider}: {module.VERIFIED}")
     return cast("CreateHosts", module.create_hosts)(args, opts)

@@ -1,8 +1,11 @@
 """Servers at UpCloud, with the official SDK `pulumi-upcloud` (extra `upcloud`). It reads UPCLOUD_TOKEN.
 
 cloud-init installs the host key that Pulumi made, so that the first SSH connection is verified already, and nothing
-connects before the firewall's rules are there. UpCloud has spot prices, but its SDK has no argument for them: servers
-are on demand.
+connects before the firewall's rules are there.
+
+Left out: spot with a fallback. The SDK has no argument for it; spot servers seem to be plans of their own (people write
+of GPU-SPOT-20xCPU-256GB-3xL40S), and such a plan can be named, but nothing steps in for a server that is taken away.
+Stock and quota are not asked before.
 """
 
 from __future__ import annotations
@@ -34,10 +37,11 @@ SSH_PORT = 22
 
 TEMPLATES = {
     "debian:12": "01000000-0000-4000-8000-000020070100",
+    "ubuntu:22.04": "01000000-0000-4000-8000-000030220200",
     "ubuntu:24.04": "01000000-0000-4000-8000-000030240200",
 }
-"""UUIDs of public templates, by the OS of a release.
-https://github.com/UpCloudLtd/terraform-provider-upcloud (acceptance tests), pulumi-upcloud examples/server"""
+"""UUIDs of public templates, by the OS of a release; all of them are for cloud-init.
+https://github.com/UpCloudLtd/upcloud-python-api upcloud_api/storage.py"""
 
 RESOLVERS = ("94.237.127.9", "94.237.40.9")
 """UpCloud's own. The firewall drops their answers unless a rule lets them in, and those of time servers as well.

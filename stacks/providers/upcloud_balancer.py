@@ -102,6 +102,7 @@ def balancer(
 def sessions(plan: Plan) -> int:
     """Connections to one host: what its replicas run at once, and what may wait in its queue.
 
-    The proxy turns more away with 429, and the balancer sends the next connection to another host before that.
+    With fewer, the proxy's own queue, which answers 429 with Retry-After once it is full, would never fill. Clients
+    that keep idle connections open count as well: give them room with slipway:upcloud.load_balancer_sessions.
     """
     return plan.proxy.concurrency * len(plan.replicas) + plan.proxy.queue

@@ -103,6 +103,8 @@ def test_it_returns_the_hosts_of_the_plan(provider: str, tmp_path: Path, monkeyp
         assert connection.host_key
         assert connection.host_key_policy == "pinned"
         assert ("deleted_with" in host.options) == (provider != "ssh"), "what stays is not deleted with anything"
+    verified = import_module(f"stacks.providers.{provider}").VERIFIED
+    assert (f"provider {provider}: {verified}" in graph.log) == verified.startswith("not run")
     for name in ("endpoint", "endpoints", "model", "release", "hosts", "monthly_cost", "ca_certificate", "api_key"):
         assert name in graph.outputs
     assert all(

@@ -182,8 +182,8 @@ def run_program(
     monkeypatch.setenv("PULUMI_CONFIG_SECRET_KEYS", "[]")
     monkeypatch.setenv("SLIPWAY_STATE", str(state))
     graph = Graph() if graph is None else graph
-    monkeypatch.setattr(pulumi.log, "info", lambda message, *_, **__: graph.log.append(message))
-    monkeypatch.setattr(pulumi.log, "error", lambda message, *_, **__: graph.log.append(message))
+    for level in ("info", "warn", "error"):
+        monkeypatch.setattr(pulumi.log, level, lambda message, *_, **__: graph.log.append(message))
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
