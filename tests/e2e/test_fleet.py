@@ -6,6 +6,7 @@ The tests go in order, on two machines and one stack.
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import subprocess
 import sys
@@ -190,9 +191,9 @@ def test_gpu_auto_deploys_what_was_advised(stack: Stack) -> None:
         ],
     )  # fmt: skip
     up = stack.up()
-    assert "advised: CPU" in up.diagnostics(), up.diagnostics()
-    written = stack.on_host(0, "cat /etc/systemd/system/slipway-engine-0.service")
-    assert "--parallel 4096" not in written
+    said = re.search(r"CPU, 2 hosts ssh machine .*\ncarries (\d+) at once", up.diagnostics())
+    assert said is not None, up.diagnostics()
+    assert f"maxconn {said[1]}" in stack.on_host(0, "cat /etc/slipway/haproxy.cfg")
     assert [stack.ask(index) for index in range(2)] == [200, 200]
     assert stack.project.preview("--expect-no-changes").exit == 0
 
