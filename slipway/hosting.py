@@ -51,6 +51,7 @@ def user_data(private_key: str, public_key: str, *, cache_device: str | None = N
 
     `cache_device` is a path under /dev. It is formatted when nothing at all is on it, and mounted where models lie.
     https://cloudinit.readthedocs.io/en/latest/reference/modules.html (ssh, bootcmd); bootcmd is run on each boot.
+    Tried with those two modules of cloud-init 22.4.2, Debian 12's, whose unit comes before sshd's.
     """
     config: dict[str, object] = {
         "disable_root": False,

@@ -61,13 +61,16 @@ def upcloud(settings: Settings) -> Iterator[Finding]:
 
 def upcloud_plan(settings: Settings) -> Iterator[Finding]:
     """The plan has the GPUs that the engine is given, and advice can judge it where it is asked."""
+    if settings.provider != "upcloud":
+        return
     plan = settings.upcloud.plan
-    known = {offer.instance for offer in (*settings.offers, *offers()) if offer.provider == "upcloud"}
-    if settings.provider == "upcloud" and settings.gpu is not None and plan is not None and plan not in known:
-        what = f"no price list knows plan {plan}, so that slipway:gpu could choose nothing for it"
-        fix = "Add it to slipway:offers, or take slipway:gpu out"
-        yield Finding((*UPCLOUD, "plan"), what, fix, (("gpu",), ("offers",)))
-    offer = offer_of(settings) if settings.provider == "upcloud" and settings.gpu is None else None
+    if settings.gpu is not None and plan is not None:
+        if plan not in {offer.instance for offer in (*settings.offers, *offers()) if offer.provider == "upcloud"}:
+            what = f"no price list knows plan {plan}, so that slipway:gpu could choose nothing for it"
+            fix = "Add it to slipway:offers, or take slipway:gpu out"
+            yield Finding((*UPCLOUD, "plan"), what, fix, (("gpu",), ("offers",)))
+        return
+    offer = offer_of(settings)
     if offer is not None and settings.engine.gpus > offer.gpus:
         what = f"gpus is {settings.engine.gpus}, and a server of plan {offer.instance} has {offer.gpus or 'none'}"
         used = (("engine", "gpus"), (*UPCLOUD, "plan"))
