@@ -22,7 +22,7 @@ fi
 needed=(mmdebstrap:mmdebstrap systemd-nspawn:systemd-container ip:iproute2 iptables:iptables mount:mount)
 if [ "${1:-}" = test ]; then
   needed+=(qemu-system-x86_64:qemu-system-x86 debugfs:e2fsprogs curl:curl socat:socat shellcheck:shellcheck)
-  needed+=(systemd-analyze:systemd ssh-keygen:openssh-client haproxy:haproxy chromium:chromium)
+  needed+=(systemd-analyze:systemd ssh-keygen:openssh-client haproxy:haproxy chromium:chromium gpg:gpg)
 fi
 missing=()
 for pair in "${needed[@]}"; do
