@@ -47,11 +47,14 @@ def lost_gpus(facts: Facts) -> tuple[Drift, ...]:
 def _driver(facts: Facts, gpu: GpuDesired) -> Iterator[Check]:
     driver, smi = facts.driver, facts.smi
     yield equal("gpu.module", gpu.driver, driver.loaded or "not loaded")
-    yield equal("gpu.module.installed", gpu.driver, driver.installed or "not installed")
+    built = ", ".join(f"{each.version} {each.state}" for each in driver.dkms)
+    missing = f"none for the kernel that runs; DKMS says: {built or 'nothing'}"
+    yield equal("gpu.module.installed", gpu.driver, driver.installed or missing)
     yield equal("gpu.module.flavour", gpu.modules, driver.flavour or "none")
     yield equal("gpu.library", gpu.driver, driver.library or "not there")
     yield equal("gpu.nvidia-smi", "answers", "answers" if smi.state == "ok" else f"{smi.state}: {smi.said}".strip(": "))
-    yield equal("gpu.nouveau", "not loaded", "loaded" if driver.nouveau else "not loaded")
+    off = driver.nouveau_blacklisted or gpu.mode == "adopt"
+    yield equal("gpu.nouveau", "kept off", "loaded" if driver.nouveau else "kept off" if off else "free to load")
     unit = facts.units.get(PERSISTENCE_UNIT)
     yield equal(f"gpu.{PERSISTENCE_UNIT}", "active", unit.active if unit else "not there")
 

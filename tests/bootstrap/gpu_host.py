@@ -70,7 +70,7 @@ class SimulatedGpuHost(SimulatedHost):
         return super()._act(script)
 
     def _driver(self) -> str:
-        lines = ["headers=1"] + ["nouveau=1"] * self.nouveau
+        lines = ["headers=1", "blacklisted=1"] + ["nouveau=1"] * self.nouveau
         if self.loaded:
             lines.append(
                 f"NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  {self.loaded}  Release Build  (b@h)  Tue"

@@ -33,7 +33,14 @@ def smi(*gpus: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 def driver(**changes: Any) -> dict[str, Any]:
-    versions = {"loaded": V, "installed": V, "library": V, "flavour": "open", "installed_flavour": "open"}
+    versions = {
+        "loaded": V,
+        "installed": V,
+        "library": V,
+        "flavour": "open",
+        "installed_flavour": "open",
+        "nouveau_blacklisted": True,
+    }
     return {"driver": versions | changes}
 
 
@@ -70,11 +77,13 @@ def test_a_whole_host_passes() -> None:
     [
         (driver(loaded="570.195.03"), {"gpu.module": "570.195.03"}),
         (driver(loaded="", flavour=""), {"gpu.module": "not loaded", "gpu.module.flavour": "none"}),
-        (driver(installed=""), {"gpu.module.installed": "not installed"}),
+        (driver(installed="", dkms=[{"version": V, "state": "added"}]),
+         {"gpu.module.installed": "none for the kernel that runs; DKMS says: 580.126.20 added"}),
         (driver(flavour="proprietary"), {"gpu.module.flavour": "proprietary"}),
         (driver(library="620.70.06"), {"gpu.library": "620.70.06",
                                        "gpu.cdi": "/var/run/cdi/nvidia.yaml is of driver 580.126.20"}),
         (driver(nouveau=True), {"gpu.nouveau": "loaded"}),
+        (driver(nouveau_blacklisted=False), {"gpu.nouveau": "free to load"}),
         ({"smi": {"state": "mismatch", "said": "Driver/library version mismatch"}},
          {"gpu.nvidia-smi": "mismatch: Driver/library version mismatch", "gpu.count": "0",
           "gpu.0000:1b:00.0": "on the bus only", "gpu.0000:2b:00.0": "on the bus only"}),
