@@ -1,0 +1,220 @@
+"""The GPU stack on a real host with real apt, systemd and reboots; NVIDIA's packages and GPUs are stubs.
+
+The tests share one host, which goes from nothing to one driver, and to the next one. Its GPUs, its kernel's module and
+NVIDIA's packages are `tests/support/nvidia`: no figure of a GPU is proven here, the way to it is.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from bootstrap.host import HostReport, converge_host, read_host, reboot_host
+from bootstrap.operations.gpu.archive import KEY_PATH
+from bootstrap.testing import RecordingLog
+from bootstrap.waits import Waits
+from slipway.desired import ExpectedGpus, GpuDesired, HostDesired, Package
+from slipway.errors import PackageError, VerifyError
+from tests.bootstrap.conftest import RealHost, booted
+from tests.support.nvidia.archive import CUDA, DISTRIBUTION, NvidiaArchive
+from tests.support.nvidia.machine import StubGpu, describe_gpus, set_faults
+
+pytestmark = [pytest.mark.hosts, pytest.mark.slow]
+OLD, NEW, TOOLKIT = "580.126.20", "620.70.06", "1.19.1-1"
+DRIVER_PACKAGES = (
+    "firmware-nvidia-gsp", "libcuda1", "libnvidia-cfg1", "libnvidia-ml1", "libnvidia-ptxjitcompiler1",
+    "nvidia-driver-cuda", "nvidia-kernel-open-dkms", "nvidia-kernel-support", "nvidia-modprobe", "nvidia-persistenced",
+)  # fmt: skip
+TOOLKIT_PACKAGES = (
+    "libnvidia-container-tools", "libnvidia-container1", "nvidia-container-toolkit", "nvidia-container-toolkit-base",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class GpuHost:
+    """The host, and what its apt reads."""
+
+    host: RealHost
+    archive: NvidiaArchive
+    docker: str
+    """version of docker.io on the mirrors"""
+
+    def desired(self, driver: str, **gpu: object) -> HostDesired:
+        packages = [Package(name=name, version=f"{driver}-1") for name in DRIVER_PACKAGES]
+        packages += [Package(name=name, version=TOOLKIT) for name in TOOLKIT_PACKAGES]
+        values = {
+            "archive": "nvidia", "driver": driver, "branch": driver[:3], "modules": "open", "cuda": "13.0",
+            "toolkit": TOOLKIT, "packages": packages, "key": self.archive.key,
+            "key_fingerprint": self.archive.fingerprint,
+            "sources": self.archive.sources(KEY_PATH).strip().split("\n\n"),
+            "expected": ExpectedGpus(count=2, name="H100", compute_capability="9.0", memory_mib=81559),
+        }  # fmt: skip
+        return HostDesired(
+            release=f"r{driver}",
+            os="debian:12",
+            packages=(Package(name="docker.io", version=self.docker),),
+            gpu=GpuDesired.model_validate(values | gpu),
+        )
+
+    def converge(self, desired: HostDesired, log: RecordingLog | None = None) -> HostReport:
+        with self.host.connect(deadline=60) as session:
+            return converge_host(session, desired, log or RecordingLog(), threading.Event())
+
+    def drift(self, desired: HostDesired) -> dict[str, str]:
+        with self.host.connect(deadline=60) as session:
+            return {drift.pin: drift.found for drift in read_host(session, desired)}
+
+
+@pytest.fixture(scope="module")
+def gpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GpuHost]:
+    archive = NvidiaArchive(tmp_path_factory.mktemp("archive"))
+    with booted(tmp_path_factory.mktemp("gpus") / "test" / "g1") as host:
+        gateway = host.shell("ip -4 route show default | awk '{print $3}'")
+        with archive.serve(gateway):
+            describe_gpus(host, [StubGpu(), StubGpu()])
+            docker = host.shell("apt-get update -qq >&2; apt-cache madison docker.io | awk 'NR == 1 { print $3 }'")
+            yield GpuHost(host, archive, docker)
+
+
+def test_a_wrong_count_is_refused_before_anything_changes(gpus: GpuHost) -> None:
+    desired = gpus.desired(OLD, expected=ExpectedGpus(count=8))
+    with pytest.raises(VerifyError, match="the PCI bus has 2 GPUs of NVIDIA's, the plan expects 8"):
+        gpus.converge(desired)
+    assert gpus.host.shell("ls /var/lib/slipway 2>/dev/null || true") == ""
+
+
+def test_another_key_is_refused_before_anything_changes(gpus: GpuHost) -> None:
+    with pytest.raises(PackageError, match="the key of NVIDIA's archive is"):
+        gpus.converge(gpus.desired(OLD, key_fingerprint="0" * 40))
+    assert gpus.host.shell("ls /etc/apt/keyrings") == ""
+
+
+def test_first_install_over_another_archive(gpus: GpuHost) -> None:
+    """The host has Debian's own driver, and NVIDIA's archive set up by hand."""
+    sources = "/etc/apt/sources.list.d"
+    for name, path in (("distribution", DISTRIBUTION), ("cuda-by-hand", CUDA)):
+        gpus.host.shell(f"cat > {sources}/{name}.sources <<'END'\n{gpus.archive.sources('', path)}END")
+    gpus.host.shell(
+        "apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -qq -y nvidia-driver=535.261.03-1~deb12u1 "
+        "nvidia-kernel-dkms=535.261.03-1~deb12u1 nvidia-smi=535.261.03-1~deb12u1 libcuda1=535.261.03-1~deb12u1 "
+        "libnvidia-ml1=535.261.03-1~deb12u1 cuda-keyring"
+    )
+    log = RecordingLog()
+    report = gpus.converge(gpus.desired(OLD), log)
+    assert "put aside /etc/apt/sources.list.d/cuda-by-hand.sources" in log.text
+    assert "put aside /etc/apt/sources.list.d/cuda-debian12-x86_64.list" in log.text
+    removed = (
+        "of another driver, and removed in the same transaction: cuda-keyring, nvidia-driver, nvidia-kernel-dkms, "
+    )
+    assert removed + "nvidia-smi" in log.text
+    assert (
+        gpus.host.shell("dpkg-query -W -f '${Status} ${Package} ${Version}\n' | grep '^install ok.* 535' || true") == ""
+    )
+    assert report.receipt["state"] == "converged"
+    assert report.receipt["reboot"] == "nouveau is loaded and has the GPUs"
+    assert len(report.receipt["gpus"]) == 2
+    assert gpus.drift(gpus.desired(OLD)) == {}
+    assert gpus.host.shell("nvidia-smi --query-gpu=driver_version --format=csv,noheader | sort -u") == OLD
+
+
+def test_second_run_does_nothing_in_one_round_trip(gpus: GpuHost) -> None:
+    before = gpus.host.shell("stat -c %Y.%i /var/lib/slipway/receipt.json")
+    report = gpus.converge(gpus.desired(OLD))
+    assert report.changed == ()
+    assert gpus.host.shell("stat -c %Y.%i /var/lib/slipway/receipt.json") == before
+
+
+def test_drift_is_found_and_put_back(gpus: GpuHost) -> None:
+    desired = gpus.desired(OLD)
+    gpus.host.shell(
+        "apt-mark -q unhold libcuda1; dpkg --force-all -r nvidia-modprobe; rm /var/run/cdi/nvidia.yaml; "
+        "systemctl disable -q --now nvidia-persistenced.service"
+    )
+    drift = gpus.drift(desired)
+    assert drift["holds.libcuda1"] == "not held"
+    assert drift["packages.nvidia-modprobe"] == "not installed"
+    assert drift["gpu.cdi"] == "there is no CDI specification"
+    assert drift["gpu.nvidia-persistenced.service"] == "inactive"
+    report = gpus.converge(desired)
+    assert {"packages", "holds", "gpu-persistence", "gpu-cdi"} <= set(report.changed)
+    assert "reboot" not in report.changed
+    assert gpus.drift(desired) == {}
+
+
+def test_a_new_driver_takes_one_reboot(gpus: GpuHost) -> None:
+    old = gpus.host.shell("cat /proc/sys/kernel/random/boot_id")
+    log = RecordingLog()
+    report = gpus.converge(gpus.desired(NEW), log)
+    assert "reboot" in report.changed
+    assert report.receipt["reboot"] == f"module {OLD} is loaded, {NEW} is installed"
+    assert (report.receipt["release"], report.receipt["previous"]) == (f"r{NEW}", f"r{OLD}")
+    assert report.boot_id != old
+    assert log.text.count("rebooting") == 1
+    assert gpus.drift(gpus.desired(NEW)) == {}
+    assert gpus.converge(gpus.desired(NEW)).changed == ()
+
+
+def test_settings_of_the_gpus(gpus: GpuHost) -> None:
+    desired = gpus.desired(NEW, ecc=False, power_limit=500)
+    report = gpus.converge(desired)
+    assert "gpu-settings" in report.changed
+    assert "ECC of GPU 0" in report.receipt["reboot"]
+    query = "nvidia-smi --query-gpu=ecc.mode.current,power.limit --format=csv,noheader,nounits | sort -u"
+    assert gpus.host.shell(query) == "Disabled, 500.00"
+    assert gpus.converge(desired).changed == ()
+
+
+def test_a_lost_gpu_is_named(gpus: GpuHost) -> None:
+    desired = gpus.desired(NEW, ecc=False, power_limit=500)
+    set_faults(gpus.host, ["gpu-lost 1"])
+    try:
+        drift = gpus.drift(desired)
+    finally:
+        set_faults(gpus.host, [])
+    assert drift["gpu.count"] == "1"
+    assert drift["gpu.nvidia-smi"].startswith("lost: Unable to determine the device handle")
+    assert gpus.drift(desired) == {}
+
+
+def test_an_error_in_the_kernel_log_is_named(gpus: GpuHost) -> None:
+    """It stays until the next boot, which the next test brings."""
+    desired = gpus.desired(NEW, ecc=False, power_limit=500)
+    said = "pid='<unknown>', name=<unknown>, GPU has fallen off the bus."
+    set_faults(gpus.host, [f"xid 79 1 {said}", "xid 31 0 pid=7, name=python3, MMU Fault"])
+    set_faults(gpus.host, [])
+    gpus.host.shell("journalctl --sync")
+    assert gpus.drift(desired) == {"gpu.1.xid": f"79 {said}"}
+
+
+def test_a_boot_into_the_wrong_module_goes_back(gpus: GpuHost) -> None:
+    """The reboot brings another module than the one installed: the update fails, and what was there before serves."""
+    before = gpus.desired(NEW, ecc=False, power_limit=500)
+    log = RecordingLog()
+    set_faults(gpus.host, [f"version-mismatch {NEW}"])
+    try:
+        with pytest.raises(VerifyError, match=rf"would need it again: module {NEW} is loaded, {OLD} is installed"):
+            gpus.converge(gpus.desired(OLD), log)
+    finally:
+        set_faults(gpus.host, [])
+    assert log.text.count("rebooting") == 2
+    gpus.host.shell("systemctl is-system-running --wait || true")
+    assert gpus.drift(before) == {}
+
+
+def test_a_fabric_gets_its_manager(gpus: GpuHost) -> None:
+    """The same host with NVSwitch: what only such a host needs comes, at the driver's version, and runs."""
+    describe_gpus(gpus.host, [StubGpu(fabric="nvswitch"), StubGpu(fabric="nvswitch")])
+    with gpus.host.connect(deadline=60) as session:
+        reboot_host(session, RecordingLog(), Waits())
+    manager = Package(name="nvidia-fabricmanager", version=f"{NEW}-1")
+    desired = gpus.desired(NEW, ecc=False, power_limit=500, nvswitch_packages=[manager])
+    before = gpus.drift(desired)
+    assert before["packages.nvidia-fabricmanager"] == "not installed"
+    assert before["gpu.0.fabric"] == "In Progress, no status"
+    report = gpus.converge(desired)
+    assert {"packages", "holds", "gpu-fabric"} <= set(report.changed)
+    assert gpus.drift(desired) == {}
+    assert gpus.converge(desired).changed == ()
