@@ -31,6 +31,7 @@ DRIVER_PACKAGES = (
 TOOLKIT_PACKAGES = (
     "libnvidia-container-tools", "libnvidia-container1", "nvidia-container-toolkit", "nvidia-container-toolkit-base",
 )  # fmt: skip
+SETTINGS: dict[str, object] = {"ecc": False, "power_limit": 500, "mig": "1g.10gb"}
 
 
 @dataclass(frozen=True)
@@ -158,17 +159,19 @@ def test_a_new_driver_takes_one_reboot(gpus: GpuHost) -> None:
 
 
 def test_settings_of_the_gpus(gpus: GpuHost) -> None:
-    desired = gpus.desired(NEW, ecc=False, power_limit=500)
+    desired = gpus.desired(NEW, **SETTINGS)
     report = gpus.converge(desired)
     assert "gpu-settings" in report.changed
     assert "ECC of GPU 0" in report.receipt["reboot"]
     query = "nvidia-smi --query-gpu=ecc.mode.current,power.limit --format=csv,noheader,nounits | sort -u"
     assert gpus.host.shell(query) == "Disabled, 500.00"
+    # The reboot undid the cut that came before it.
+    assert gpus.host.shell("nvidia-smi -L | grep -c 'MIG 1g.10gb'") == "14"
     assert gpus.converge(desired).changed == ()
 
 
 def test_a_lost_gpu_is_named(gpus: GpuHost) -> None:
-    desired = gpus.desired(NEW, ecc=False, power_limit=500)
+    desired = gpus.desired(NEW, **SETTINGS)
     set_faults(gpus.host, ["gpu-lost 1"])
     try:
         drift = gpus.drift(desired)
@@ -181,7 +184,7 @@ def test_a_lost_gpu_is_named(gpus: GpuHost) -> None:
 
 def test_an_error_in_the_kernel_log_is_named(gpus: GpuHost) -> None:
     """It stays until the next boot, which the next test brings."""
-    desired = gpus.desired(NEW, ecc=False, power_limit=500)
+    desired = gpus.desired(NEW, **SETTINGS)
     said = "pid='<unknown>', name=<unknown>, GPU has fallen off the bus."
     set_faults(gpus.host, [f"xid 79 1 {said}", "xid 31 0 pid=7, name=python3, MMU Fault"])
     set_faults(gpus.host, [])
@@ -191,7 +194,7 @@ def test_an_error_in_the_kernel_log_is_named(gpus: GpuHost) -> None:
 
 def test_a_boot_into_the_wrong_module_goes_back(gpus: GpuHost) -> None:
     """The reboot brings another module than the one installed: the update fails, and what was there before serves."""
-    before = gpus.desired(NEW, ecc=False, power_limit=500)
+    before = gpus.desired(NEW, **SETTINGS)
     log = RecordingLog()
     set_faults(gpus.host, [f"version-mismatch {NEW}"])
     try:
@@ -210,7 +213,7 @@ def test_a_fabric_gets_its_manager(gpus: GpuHost) -> None:
     with gpus.host.connect(deadline=60) as session:
         reboot_host(session, RecordingLog(), Waits())
     manager = Package(name="nvidia-fabricmanager", version=f"{NEW}-1")
-    desired = gpus.desired(NEW, ecc=False, power_limit=500, nvswitch_packages=[manager])
+    desired = gpus.desired(NEW, **SETTINGS, nvswitch_packages=[manager])
     before = gpus.drift(desired)
     assert before["packages.nvidia-fabricmanager"] == "not installed"
     assert before["gpu.0.fabric"] == "In Progress, no status"
