@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Range:
     """`low <= mid <= high`, in whatever unit the one who holds it says. `mid` is the best guess.
 

@@ -17,6 +17,7 @@ from slipway.architectures.types import Architecture
 from slipway.cpus import Cpu
 from slipway.engine_facts import FACTS
 from slipway.gpus import Gpu
+from slipway.memory.settings import Resolved
 from slipway.memory.types import Engine, Fit, Setup
 from slipway.offers import Offer
 from slipway.settings.rules import SYSTEM_MEMORY
@@ -59,15 +60,31 @@ class Miss:
 
 @dataclass(frozen=True)
 class Measured:
-    """One replica's setup and what it carries; or what it misses."""
+    """One replica's setup and what it carries; or what it misses. Ranking asks for the numbers alone; ranges and
+    sentences are made for those that are read."""
 
     setup: Setup
     fit: Fit | None = None
-    best: Point | None = None
-    """the largest batch that meets every target"""
+    serving: Serving | None = None
+    batch: int = 0
+    """the largest that meets every target"""
     limited_by: str = ""
-    replicas: Replicas | None = None
+    count: int = 0
+    """replicas that the load needs"""
     miss: Miss | None = None
+
+    @cached_property
+    def best(self) -> Point | None:
+        """What that batch does; None where none meets every target."""
+        return self.serving.point(self.batch) if self.serving is not None else None
+
+    @cached_property
+    def replicas(self) -> Replicas | None:
+        """The same number with its reasons."""
+        if self.serving is None or self.best is None:
+            return None
+        # The knee costs as much again, and the number of replicas does not follow from it.
+        return speed.replicas(Capacity(self.best, self.best, self.limited_by), self.serving.workload)
 
 
 @dataclass(frozen=True)
@@ -93,6 +110,7 @@ class Search:
     engine_version: str | None = None
     fixed: Fixed = field(default_factory=Fixed)
     _measured: dict[Key, Measured] = field(init=False)
+    _found: dict[tuple[object, ...], Candidate | Miss] = field(init=False, default_factory=dict)
     _slow: list[Cpu] = field(init=False, default_factory=list)
     """CPUs on which one request alone misses a latency target"""
     _capacities: dict[int, Capacity] = field(init=False, default_factory=dict)
@@ -103,8 +121,18 @@ class Search:
         self._measured = measured_of(shape, self.workload, self.engine, self.engine_version, self.fixed)
 
     def on(self, offer: Offer) -> Candidate | Miss:
-        """The smallest way in which this offer meets every target, or what its largest setup misses first."""
+        """The smallest way in which this offer meets every target, or what its largest setup misses first. Offers of
+        the same hardware differ in price alone, and are searched once."""
         on_cpu, have = self._has(offer)
+        same = (offer.cpu, offer.vcpus, offer.memory) if on_cpu else (offer.gpu, offer.link, offer.gpus)
+        found = self._found.get(same)
+        if found is None:
+            found = self._found[same] = self._search(offer, have, on_cpu=on_cpu)
+        elif isinstance(found, Candidate):
+            found = Candidate(offer, found.measured, found.per_host, found.hosts, found.single)
+        return found
+
+    def _search(self, offer: Offer, have: int, *, on_cpu: bool) -> Candidate | Miss:
         if have > offer.gpus or (self.fixed.gpus and on_cpu):
             return _never(f"{count(offer.gpus, 'GPU')} < the {self.fixed.gpus} that are asked for")
         best: Candidate | None = None
@@ -163,13 +191,11 @@ class Search:
 
     def _placed(self, offer: Offer, measured: Measured, fitting: int, single: Miss | None) -> Candidate | Miss:
         """How many hosts of this offer it takes."""
-        replicas = measured.replicas
-        assert replicas is not None  # noqa: S101 - a setup without a miss carries something
         per_host = self.fixed.replicas or fitting
         if per_host > fitting:
             held = f"{count(per_host, 'replica')} a host > {fitting} that its GPUs hold"
             return Miss(HOSTS, lambda: (held, per_host / fitting))
-        hosts = math.ceil(replicas.count / per_host)
+        hosts = math.ceil(measured.count / per_host)
         limit = self.fixed.hosts
         if limit is not None and hosts > limit:
             return Miss(HOSTS, lambda: (f"{count(hosts, 'host')} needed > {limit}", hosts / limit))
@@ -216,7 +242,7 @@ class Search:
             if isinstance(device, Cpu):
                 self._slow.append(device)
             return Measured(setup, miss=late)
-        seated, fit = self._seated(setup)
+        seated, fit = self._seated(setup, serving.model.settings)
         if not fit.fits:
             return Measured(seated, fit, miss=Miss(MEMORY, lambda: memory_missed(seated, fit)))
         if seated is not setup:
@@ -226,14 +252,13 @@ class Search:
             length = workload.prompt_p95 + workload.output_p95
             what = f"a request of {length} tokens finds no room beside the weights"
             return Measured(seated, fit, limited_by=limited_by, miss=Miss(MEMORY, lambda: (what, 1.0)))
-        best = serving.point(batch)
-        # The knee costs as much again, and the number of replicas does not follow from it.
-        replicas = speed.replicas(Capacity(best, best, limited_by), workload)
-        return Measured(seated, fit, best, limited_by, replicas)
+        load = serving.at(batch)
+        count = speed.needed(batch, load.end_to_end, load.first_token_p95, load.rate, workload)
+        return Measured(seated, fit, serving, batch, limited_by, count)
 
-    def _seated(self, setup: Setup) -> tuple[Setup, Fit]:
+    def _seated(self, setup: Setup, plan: Resolved) -> tuple[Setup, Fit]:
         """With as many requests at once as have room: engines set memory aside for each of them."""
-        fit = memory.fit(self.architecture, setup)
+        fit = memory.fit(self.architecture, setup, plan)
         for seats in SEATS[setup.engine][1:] if self.fixed.max_num_seqs is None else ():
             if fit.fits:
                 break

@@ -2,7 +2,7 @@
 
 from slipway.memory.changes import changes
 from slipway.memory.explain import explain
-from slipway.memory.fit import fit, kv_request_bytes
+from slipway.memory.fit import fit, kv_request_bytes, kv_requests_bytes
 from slipway.memory.possible import impossible, unsupported, weight_only
 from slipway.memory.types import Fit, Setup, Term
 
@@ -15,6 +15,7 @@ __all__ = [
     "fit",
     "impossible",
     "kv_request_bytes",
+    "kv_requests_bytes",
     "unsupported",
     "weight_only",
 ]

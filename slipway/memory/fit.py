@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import floor, sqrt
 from typing import Literal
@@ -31,14 +32,20 @@ class _Blocks:
     in_flight: float
     states: int
 
+    @property
+    def at_once(self) -> float:
+        """Requests of the full length."""
+        return self.count / self.request if self.request else 0.0
+
 
 Guesses = tuple[_Blocks, _Blocks, _Blocks]
 Verdict = Literal["fits", "tight", "no"]
 
 
-def fit(architecture: Architecture, setup: Setup) -> Fit:
-    """The arithmetic of one rank, the fullest. Raises `SizingError` for an engine version that cannot be read."""
-    plan = resolved(architecture, setup)
+def fit(architecture: Architecture, setup: Setup, plan: Resolved | None = None) -> Fit:
+    """The arithmetic of one rank, the fullest. `plan` is the setup resolved, for who has it already. Raises
+    `SizingError` for an engine version that cannot be read."""
+    plan = plan or resolved(architecture, setup)
     shares = layout_of(architecture, setup, plan)
     held = rank_bytes(architecture, plan.tensor_parallel, plan.pipeline_parallel, setup.speculative_tokens > 0)
     if setup.engine == "vllm" and isinstance(setup.device, Gpu):
@@ -55,11 +62,9 @@ def fit(architecture: Architecture, setup: Setup) -> Fit:
     # SGLang's share is for weights and KV cache; activations and graphs live in what the share leaves.
     inside = ZERO if setup.engine == "sglang" else peak
     left = _remainder(usable, (weights, inside, gone, taken))
-    guesses = (
-        _blocks(shares, plan, left.low, worst=True),
-        _blocks(shares, plan, left.mid, worst=False),
-        _blocks(shares, plan, left.high, worst=False),
-    )
+    worst, likely = _blocks(shares, plan, left.low, worst=True), _blocks(shares, plan, left.mid, worst=False)
+    most = _Blocks(_held(shares, left.high), likely.request, likely.in_flight, likely.states)
+    guesses = (worst, likely, most)
     uncounted = max(0.0, captured.mid - taken.mid) + (peak.mid if setup.engine == "sglang" else 0.0)
     beside = _beside(setup, plan, usable.low, uncounted)
     return Fit(
@@ -71,9 +76,13 @@ def fit(architecture: Architecture, setup: Setup) -> Fit:
         graphs=taken,
         kv_available=left,
         kv_bytes_per_token=shares.per_token if shares else 0.0,
-        kv_tokens=Range(*(_tokens(shares, plan, each) for each in guesses)),
-        max_concurrency=Range(*(each.count / each.request if each.request else 0.0 for each in guesses)),
-        max_context=Range(*(_longest(architecture, shares, each) for each in guesses)),
+        kv_tokens=Range(_tokens(shares, plan, worst), _tokens(shares, plan, likely), _tokens(shares, plan, most)),
+        max_concurrency=Range(worst.at_once, likely.at_once, most.at_once),
+        max_context=Range(
+            _longest(architecture, shares, worst),
+            _longest(architecture, shares, likely),
+            _longest(architecture, shares, most),
+        ),
     )
 
 
@@ -94,9 +103,15 @@ def layout_of(architecture: Architecture, setup: Setup, plan: Resolved) -> Layou
 
 def kv_request_bytes(architecture: Architecture, setup: Setup, tokens: int) -> float:
     """Bytes that one running request of so many tokens holds on one rank: keys, values and states, in whole pages."""
-    plan = resolved(architecture, setup)
-    shares = layout_of(architecture, setup, plan)
-    return shares.blocks(tokens, 1, plan.behaviour.state_blocks) * shares.pool if shares else 0.0
+    return kv_requests_bytes(architecture, setup, (tokens,), resolved(architecture, setup))[0]
+
+
+def kv_requests_bytes(
+    architecture: Architecture, setup: Setup, lengths: Iterable[int], plan: Resolved
+) -> tuple[float, ...]:
+    """The same of several lengths, each a request of its own, of a setup whose defaults are resolved already."""
+    shares, states = layout_of(architecture, setup, plan), plan.behaviour.state_blocks
+    return tuple(shares.blocks(tokens, 1, states) * shares.pool if shares else 0.0 for tokens in lengths)
 
 
 def _blocks(shares: Layout | None, plan: Resolved, amount: float, *, worst: bool) -> _Blocks:
@@ -106,9 +121,12 @@ def _blocks(shares: Layout | None, plan: Resolved, amount: float, *, worst: bool
     in_flight = plan.batched * (2 if worst and acts.version >= (0, 24, 0) else acts.batches_in_flight)
     # Prefix caching keeps a second state; somebody may have turned it on.
     states = 2 if worst else acts.state_blocks
-    return _Blocks(
-        max(0, floor(amount / shares.pool)), shares.blocks(plan.length, in_flight, states), in_flight, states
-    )
+    return _Blocks(_held(shares, amount), shares.blocks(plan.length, in_flight, states), in_flight, states)
+
+
+def _held(shares: Layout | None, amount: float) -> float:
+    """Whole blocks in so many bytes."""
+    return max(0, floor(amount / shares.pool)) if shares else 0.0
 
 
 def _tokens(shares: Layout | None, plan: Resolved, each: _Blocks) -> float:

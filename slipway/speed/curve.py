@@ -18,7 +18,7 @@ import math
 from dataclasses import dataclass
 
 from slipway.architectures.types import Architecture
-from slipway.memory import kv_request_bytes
+from slipway.memory import kv_requests_bytes
 from slipway.memory.types import Fit, Setup
 from slipway.speed.efficiency import Factors
 from slipway.speed.roofline import Roofline, band
@@ -64,11 +64,10 @@ class Serving:
         Lengths add up like independent ones: B requests take B × mean, and no more than √B × (p95 - mean) above it at
         95 of 100 moments. For one that is its p95, for many nearly the mean. Solved for √B.
         """
-        seats, model, load = self.model.seats, self.model, self.workload
-        mean = kv_request_bytes(model.architecture, model.setup, min(load.prompt_mean + self.output, load.context))
-        longest = kv_request_bytes(
-            model.architecture, model.setup, min(load.prompt_p95 + self.output_p95, load.context)
-        )
+        model, load = self.model, self.workload
+        seats, lengths = model.seats, (load.prompt_mean + self.output, load.prompt_p95 + self.output_p95)
+        within = (min(length, load.context) for length in lengths)
+        mean, longest = kv_requests_bytes(model.architecture, model.setup, within, model.settings)
         spread, memory = max(0.0, longest - mean), max(0.0, fit.kv_available.mid)
         room = ((math.sqrt(spread**2 + 4 * mean * memory) - spread) / (2 * mean)) ** 2 if mean > 0 else math.inf
         if room < seats:

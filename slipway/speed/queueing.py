@@ -90,19 +90,16 @@ def replicas(capacity: Capacity, workload: FullWorkload, *, cold_start: float | 
             where="workload",
             fix="Loosen the target, or choose a faster GPU or a smaller model",
         )
+    places, service, each = best.batch, best.end_to_end.mid, best.requests_per_second.mid
+    count = needed(places, service, best.first_token_p95.mid, each, workload)
+    carried = count * each
     if workload.mode == "batch":
-        each = best.requests_per_second.mid
-        count = max(1, math.ceil(workload.mean / (each * FULL_BATCH) - 1e-9))
         text = f"{workload.mean:.3g} requests/s on average ÷ ({each:.3g} a replica × {FULL_BATCH}) → {count}"
-        return Replicas(count, workload.mean / (count * each), 0.0, _headroom(count * each, workload.mean), (text,))
-    service, places = best.end_to_end.mid, best.batch
+        return Replicas(count, workload.mean / carried, 0.0, _headroom(carried, workload.mean), (text,))
     rate = workload.peak * BURST
     patience = max(0.0, workload.first_token - best.first_token_p95.mid)
-    by_load = max(1, math.ceil(rate * service / (places * FULL) - 1e-9))
-    by_seats = max(1, math.ceil((workload.concurrency or 0) / places))
-    count = _enough(max(by_load, by_seats), places, rate, service, patience)
+    by_load, by_seats = _least(places, service, workload)
     waited = wait(count * places, rate, service)
-    carried = count * best.requests_per_second.mid
     why = [
         f"{workload.peak:.3g} requests/s × {BURST} for bursts × {service:.3g} s each = {rate * service:.3g} at once "
         f"(Little's law), over {places} places a replica at {FULL:.0%} → at least {by_load}",
@@ -114,6 +111,21 @@ def replicas(capacity: Capacity, workload: FullWorkload, *, cold_start: float | 
         why.append(_lead(workload, carried, cold_start))
     used = workload.peak * service / (count * places)
     return Replicas(count, used, waited, _headroom(carried, workload.peak), tuple(why))
+
+
+def needed(places: int, service: float, first_token: float, each: float, workload: FullWorkload) -> int:
+    """The number alone, which thousands of offers are asked for: of replicas with so many places, that take `service`
+    seconds a request and `first_token` to its first token (p95), and finish `each` requests a second."""
+    if workload.mode == "batch":
+        return max(1, math.ceil(workload.mean / (each * FULL_BATCH) - 1e-9))
+    patience = max(0.0, workload.first_token - first_token)
+    return _enough(max(_least(places, service, workload)), places, workload.peak * BURST, service, patience)
+
+
+def _least(places: int, service: float, workload: FullWorkload) -> tuple[int, int]:
+    """What the rate and the requests at once ask for at least."""
+    by_load = max(1, math.ceil(workload.peak * BURST * service / (places * FULL) - 1e-9))
+    return by_load, max(1, math.ceil((workload.concurrency or 0) / places))
 
 
 def _enough(count: int, places: int, rate: float, service: float, patience: float) -> int:

@@ -14,6 +14,8 @@ Speculative decoding is not credited: how many drafts are accepted is a matter o
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import lru_cache
 
 from slipway.architectures.types import Architecture, LayerGroup
 from slipway.cpus import Cpu
@@ -45,7 +47,7 @@ class Roofline:
         device = setup.device
         self.gpu: Gpu | None = device if isinstance(device, Gpu) else None
         self.crowded = crowded(device)
-        settings = resolved(architecture, setup)
+        self.settings = settings = resolved(architecture, setup)
         self.ranks = settings.tensor_parallel if self.gpu else 1
         self.stages = settings.pipeline_parallel if self.gpu else 1
         self.seats = settings.sequences
@@ -59,8 +61,7 @@ class Roofline:
         self.overlaps = settings.behaviour.version >= OVERLAP.get(setup.engine, NEVER)
         self.launches = architecture.layers * self.factor.launch
         self.attention_rate = self._rate("bf16", self.factor.compute_attention)
-        self.groups = tuple(group for group in architecture.groups if group.state != "none")
-        self.heard = max((group.window for group in self.groups if group.state == "cross"), default=0)
+        self.heard = _heard(architecture)
         self.talk_empty, self.talk_token = self._talk(0.0), self._talk(1.0) - self._talk(0.0)
 
     def _rate(self, kind: str, share: float) -> float:
@@ -76,46 +77,30 @@ class Roofline:
         """Sums over parts: seconds to read them once, seconds to multiply one token with them."""
         factor, bandwidth = self.factor, self.setup.device.bandwidth
         architecture = self.architecture
-        computed = sum(part.bytes for part in architecture.parts)
-        scale = architecture.weight_bytes / computed if computed else 1.0
         native = NATIVE.get(architecture.quantization, "")
         native = native if self.gpu is not None and native in self.gpu.flops else ""
         narrow = {"fp4": factor.compute_4, "": factor.compute_unpacked}.get(native, factor.compute_8)
         rate_16, rate_narrow = self._rate("bf16", factor.compute_16), self._rate(native or "bf16", narrow)
         self.read = self.multiply = self.head_read = self.head_multiply = 0.0
         self.experts: list[tuple[float, float]] = []
-        for part in architecture.parts:
-            if part.read <= 0:
-                continue
+        for part in _read_parts(architecture):
             share = factor.read_16 if part.bits >= 12 else factor.read_8 if part.bits > 6 else factor.read_4
-            split = self.ranks if part.split == "tensor" else 1
-            read = part.bytes * scale / split / (bandwidth * share)
-            multiply = 2 * part.elements * part.read / split / (rate_16 if part.bits >= 12 else rate_narrow)
+            split = self.ranks if part.cut else 1
+            read = part.size / split / (bandwidth * share)
+            multiply = part.operations / split / (rate_16 if part.bits >= 12 else rate_narrow)
             if part.name == "experts":
-                self.experts.append((read / factor.read_experts, part.read))
+                self.experts.append((read / factor.read_experts, part.share))
                 self.multiply += multiply
             elif part.name in ("lm_head", "embedding"):
                 self.head_read += read
                 self.head_multiply += multiply
             else:
-                self.read += read * part.read
+                self.read += read * part.share
                 self.multiply += multiply
 
     def state_bytes(self, context: float) -> float:
         """Bytes of keys, values and states that one request of `context` tokens has read in a step, on one rank."""
-        return sum(self._group_bytes(group, context) for group in self.groups)
-
-    def _group_bytes(self, group: LayerGroup, context: float) -> float:
-        if group.state == "recurrent":
-            kept = sum(state.elements * state.bytes_per_element for state in group.recurrent)
-            return 2 * group.count * kept / self.ranks  # read, and written back
-        tokens = min(context, group.window) if group.state in ("sliding", "chunked") and group.window else context
-        if group.state == "cross":
-            tokens = group.window
-        if group.state == "latent":
-            return group.count * group.latent_dim * self.kv_element * tokens
-        heads = max(1, math.ceil(group.kv_heads / self.ranks))
-        return group.count * heads * (group.key_dim + group.value_dim) * self.kv_element * tokens
+        return _state_bytes(self.architecture, self.ranks, self.kv_element, context)
 
     def step(self, batch: float, state: float) -> float:
         """Seconds in which each of `batch` requests gets one token; `state`: seconds to read what one keeps. With a
@@ -172,20 +157,77 @@ class Roofline:
         pieces = max(1, math.ceil(tokens / self.piece))
         piece = tokens / pieces
         work = max(self.weights(piece) * pieces, self.multiply * (tokens + self.heard) + self.head_multiply)
-        work += self._attention(tokens) / self.ranks / self.attention_rate + self.talk(piece) * pieces
+        work += _attention(self.architecture, tokens) / self.ranks / self.attention_rate + self.talk(piece) * pieces
         if not self.setup.cuda_graphs:
             work = max(work, self.launches * pieces)
         work = self._with_host(work + self.gaps * pieces, self.factor.step * pieces)
         return work / self.stages * communication.pipeline_fill(self.stages, pieces)
 
-    def _attention(self, tokens: float) -> float:
-        """Operations of attention over a prompt, all ranks: 2 for each dimension of a key and of a value, for each pair
-        of a token and one before it (https://arxiv.org/abs/2205.14135, section 2)."""
-        return sum(
-            2 * group.count * self.architecture.heads * _width(group) * _pairs(group, tokens)
-            for group in self.groups
-            if group.state != "recurrent"
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One part as a step reads it: `size` bytes, of which a token needs a `share`, and `operations` a token."""
+
+    name: str
+    bits: float
+    cut: bool
+    size: float
+    share: float
+    operations: float
+
+
+@lru_cache(maxsize=1024)
+def _read_parts(architecture: Architecture) -> tuple[_Read, ...]:
+    """What a model has to read and multiply is the same on every device, and is asked for on each."""
+    computed = sum(part.bytes for part in architecture.parts)
+    scale = architecture.weight_bytes / computed if computed else 1.0
+    return tuple(
+        _Read(
+            part.name,
+            part.bits,
+            part.split == "tensor",
+            part.bytes * scale,
+            part.read,
+            2 * part.elements * part.read,
         )
+        for part in architecture.parts
+        if part.read > 0
+    )
+
+
+@lru_cache(maxsize=1024)
+def _heard(architecture: Architecture) -> int:
+    """Positions that an encoder makes of what it hears."""
+    return max((group.window for group in architecture.groups if group.state == "cross"), default=0)
+
+
+@lru_cache(maxsize=8192)
+def _state_bytes(architecture: Architecture, ranks: int, element: float, context: float) -> float:
+    return sum(_group_bytes(group, ranks, element, context) for group in architecture.groups if group.state != "none")
+
+
+def _group_bytes(group: LayerGroup, ranks: int, element: float, context: float) -> float:
+    if group.state == "recurrent":
+        kept = sum(state.elements * state.bytes_per_element for state in group.recurrent)
+        return 2 * group.count * kept / ranks  # read, and written back
+    tokens = min(context, group.window) if group.state in ("sliding", "chunked") and group.window else context
+    if group.state == "cross":
+        tokens = group.window
+    if group.state == "latent":
+        return group.count * group.latent_dim * element * tokens
+    heads = max(1, math.ceil(group.kv_heads / ranks))
+    return group.count * heads * (group.key_dim + group.value_dim) * element * tokens
+
+
+@lru_cache(maxsize=8192)
+def _attention(architecture: Architecture, tokens: float) -> float:
+    """Operations of attention over a prompt, all ranks: 2 for each dimension of a key and of a value, for each pair
+    of a token and one before it (https://arxiv.org/abs/2205.14135, section 2)."""
+    return sum(
+        2 * group.count * architecture.heads * _width(group) * _pairs(group, tokens)
+        for group in architecture.groups
+        if group.state not in ("none", "recurrent")
+    )
 
 
 def _width(group: LayerGroup) -> float:

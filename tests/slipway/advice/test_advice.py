@@ -9,14 +9,16 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from slipway import memory, speed
 from slipway.advice import advise
+from slipway.advice.ranking import ranked
 from slipway.advice.search import UNSUPPORTED, Candidate, Search
 from slipway.advice.types import Advice, Fixed
 from slipway.architectures import catalogue
 from slipway.errors import SizingError
 from slipway.gpus import gpus
 from slipway.offers import Offer, offers
-from slipway.workload import Workload, assume
+from slipway.workload import Served, Workload, assume
 
 SMALL, MIDDLE, LARGE = "Qwen/Qwen2.5-0.5B-Instruct", "Qwen/Qwen2.5-7B-Instruct", "Qwen/Qwen2.5-72B-Instruct"
 
@@ -272,3 +274,31 @@ def test_what_is_given_of_lengths_does_not() -> None:
     found = asked("BAAI/bge-large-en-v1.5", {"prompt": {"mean": 2000}})
     assert found.chosen is None
     assert "512 tokens that the model was made for" in found.rejections[0].why
+
+
+@hypothesis_settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(sorted(catalogue.names())),
+    st.sampled_from([0.05, 2.0, 50.0]),
+    st.sampled_from(["real-time", "batch"]),
+)
+def test_ranking_takes_no_short_cut_that_shows(model: str, rate: float, mode: str) -> None:
+    """What is measured once and shared, and the numbers that stand in for sentences, are those of the plain way."""
+    architecture = catalogue.find(model)
+    given_ = Workload.model_validate({"requests_per_second": rate, "mode": mode})
+    workload = assume(given_, Served(architecture.task, architecture.context))
+    listed = offers()
+    found, missed = ranked(Search(architecture, workload), listed)
+    assert len(found) + len(missed) == len(listed)
+    for item in found:
+        candidate = item.candidate
+        alone = Search(architecture, workload)._search(
+            candidate.offer, candidate.offer.gpus, on_cpu=candidate.offer.gpu is None
+        )
+        assert isinstance(alone, Candidate)
+        assert (alone.per_host, alone.hosts) == (candidate.per_host, candidate.hosts)
+        measured = candidate.measured
+        assert measured.fit == memory.fit(architecture, measured.setup)
+        plain = speed.capacity(architecture, measured.setup, measured.fit, workload)
+        assert (measured.best, measured.limited_by) == (plain.best, plain.limited_by)
+        assert measured.count == speed.replicas(plain, workload).count
