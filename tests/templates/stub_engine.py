@@ -44,6 +44,7 @@ class StubEngine:
                     stub.seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
                     stub.running += 1
                     stub.most = max(stub.most, stub.running)
+                self.left = False
                 try:
                     self.complete(wish)
                     stub.served += 1
@@ -51,13 +52,20 @@ class StubEngine:
                     stub.aborted += 1
                     self.close_connection = True
                 finally:
-                    with stub.lock:
-                        stub.running -= 1
+                    self.leave()
+
+            def leave(self) -> None:
+                """The request no longer counts as running: said before its last byte is sent, for with that byte the
+                proxy may send the next one."""
+                with stub.lock:
+                    stub.running -= 0 if self.left else 1
+                self.left = True
 
             def complete(self, wish: dict[str, Any]) -> None:
                 self.think(wish.get("delay", 0.0))
                 chunks = wish.get("chunks", 0)
                 if not chunks:
+                    self.leave()
                     self.answer(200, {"choices": [{"message": {"content": "hello"}}]})
                     return
                 self.send_response(200)
@@ -69,6 +77,7 @@ class StubEngine:
                         self.think(wish.get("gap", 0.0))
                     event = f"data: {index}\n\n".encode()
                     self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
+                self.leave()
                 self.wfile.write(b"0\r\n\r\n")
 
             def think(self, seconds: float) -> None:
