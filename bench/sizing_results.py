@@ -134,11 +134,6 @@ def _same(quant: str, quantization: str) -> bool:
     return quant == "unstated" or quantization in alike
 
 
-def without_encoders(architecture: Architecture) -> Architecture:
-    parts = tuple(part for part in architecture.parts if part.name not in ("vision", "audio"))
-    return replace(architecture, parts=parts, file_bytes=None)
-
-
 def setup(case: Case, gpu: Gpu) -> Setup:
     return Setup(
         device=gpu,
@@ -162,7 +157,7 @@ def judge(case: Case) -> Result | Skipped:
     try:
         architecture = model(case.model)
         if case.language_only:
-            architecture = without_encoders(architecture)
+            architecture = architecture.without_encoders()
         if (twin is None or twin.weights) and not _same(case.quant, architecture.quantization):
             return Skipped(case, f"published of {case.quant} weights, of which the catalogue has none")
         gpu = card(case)

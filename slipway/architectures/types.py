@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -132,6 +132,12 @@ class Architecture:
         """Weights that one token reads, scaled to the files' own figure where there is one."""
         computed = sum(part.bytes for part in self.parts)
         return sum(part.bytes * part.read for part in self.parts) * (self.weight_bytes / computed if computed else 0)
+
+    def without_encoders(self) -> Architecture:
+        """The language model alone, as vLLM's --language-model-only loads it. What the files take together is then not
+        known, so the parts are summed."""
+        parts = tuple(part for part in self.parts if part.name not in ("vision", "audio"))
+        return self if parts == self.parts else replace(self, parts=parts, file_bytes=None)
 
     @cached_property
     def hybrid(self) -> bool:

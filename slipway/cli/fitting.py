@@ -73,6 +73,9 @@ Batched = Annotated[
     typer.Option("--max-num-batched-tokens", metavar="N", help="Tokens of one step. Default: the engine's own."),
 ]
 Eager = Annotated[bool, typer.Option("--enforce-eager", help="Without CUDA graphs.")]
+LanguageOnly = Annotated[
+    bool, typer.Option("--language-model-only", help="Without the encoders of images and sounds, as vLLM's option.")
+]
 Speculative = Annotated[
     int, typer.Option("--speculative-tokens", metavar="N", help="Tokens that the model's own prediction head drafts.")
 ]
@@ -98,6 +101,7 @@ def add_fit(app: typer.Typer, effects: Effects) -> None:
         max_num_seqs: Sequences = None,
         max_num_batched_tokens: Batched = None,
         enforce_eager: Eager = False,
+        language_model_only: LanguageOnly = False,
         speculative_tokens: Speculative = 0,
         as_json: AsJson = False,
     ) -> None:
@@ -127,6 +131,8 @@ def add_fit(app: typer.Typer, effects: Effects) -> None:
             speculative_tokens=_between("--speculative-tokens", speculative_tokens, 0, 64),
         )
         architecture = architecture_of(model, effects)
+        if language_model_only:
+            architecture = architecture.without_encoders()
         found = fit(architecture, setup)
         if as_json:
             typer.echo(json.dumps(fit_data(architecture, setup, found), indent=2, ensure_ascii=False))

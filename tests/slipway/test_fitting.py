@@ -58,6 +58,16 @@ def test_only_model_and_gpu_are_needed() -> None:
     assert any("the newest that is known" in note for note in data["notes"])
 
 
+def test_encoders_can_be_left_out() -> None:
+    whole, alone = (
+        answer("--model", "google/gemma-4-E2B", "--gpu", "L4", *more) for more in ((), ("--language-model-only",))
+    )
+    assert alone["weights_gib_per_gpu"]["value"] < whole["weights_gib_per_gpu"]["value"]
+    assert alone["kv_tokens"]["value"] > whole["kv_tokens"]["value"]
+    text = ("--model", LLAMA, "--gpu", "L4")
+    assert answer(*text, "--language-model-only") == answer(*text)
+
+
 def test_not_to_fit_is_an_answer() -> None:
     data = answer("--model", "meta-llama/Llama-3.1-70B-Instruct", "--gpu", "L4")
     assert data["fits"] is False
