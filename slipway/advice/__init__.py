@@ -8,13 +8,14 @@ from slipway import gpus as known_gpus
 from slipway.advice import summary
 from slipway.advice.criteria import Side, device
 from slipway.advice.ranking import Ranked, option, ranked
-from slipway.advice.search import TARGET, Miss, Search, alone, fastest_first
+from slipway.advice.search import TARGET, Miss, Search, fastest_first
 from slipway.advice.several import several
 from slipway.advice.types import Advice, Fixed, Rejection
 from slipway.architectures.types import Architecture
 from slipway.errors import SizingError
 from slipway.memory.types import Engine
 from slipway.offers import Offer
+from slipway.speed.curve import alone
 from slipway.workload import Served, Workload, assume
 
 SHOWN = 5

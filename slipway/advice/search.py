@@ -21,7 +21,7 @@ from slipway.memory.settings import Resolved
 from slipway.memory.types import Engine, Fit, Setup
 from slipway.offers import Offer
 from slipway.settings.rules import SYSTEM_MEMORY
-from slipway.speed.curve import Serving
+from slipway.speed.curve import Serving, alone
 from slipway.speed.types import Capacity, Point, Replicas
 from slipway.workload import FullWorkload
 
@@ -358,8 +358,3 @@ def target_missed(one: Point, workload: FullWorkload) -> tuple[str, float]:
     held = targets(one, workload)
     name, have, most = next((item for item in held if item[1] > item[2]), held[0])
     return f"{name} {seconds(have)} > {seconds(most)}", have / most
-
-
-def alone(architecture: Architecture, setup: Setup, workload: FullWorkload) -> Point:
-    """One request with the replica to itself."""
-    return Serving(architecture, setup, workload).point(1)
