@@ -23,6 +23,11 @@ def _head(hidden: int, end: End, *, dense: bool) -> tuple[Weight, ...]:
     return (*square, Linear("other", "classifier.out_proj", hidden, end.labels, bias=True))
 
 
+def _around(hidden: int, looked_up: int, head: tuple[Weight, ...]) -> tuple[Weight, ...]:
+    """Beside the words: `looked_up` elements of tables of positions and types, their norm, and the head."""
+    return (Plain("embedding", looked_up, "tensor", read=0.0), norm(hidden, 1, bias=True), *head)
+
+
 def _encoder(  # noqa: PLR0917 - the dimensions of one kind of model, named at every call
     config: Fields,
     hidden: int,
@@ -57,11 +62,7 @@ def bert(config: Fields, end: End, model_type: str) -> Draft:
     context = max(positions - 2, 1) if model_type != "bert" else positions
     square = _bert_attention(hidden, bias=True)
     layer = Layer((*square, *mlp(hidden, width, gated=False, bias=True), norm(hidden, 2, bias=True)), NO_STATE)
-    around = (
-        Plain("embedding", (positions + types) * hidden + relative, "tensor", read=0.0),
-        norm(hidden, 1, bias=True),
-        *_head(hidden, end, dense=True),
-    )
+    around = _around(hidden, (positions + types) * hidden + relative, _head(hidden, end, dense=True))
     return _encoder(config, hidden, heads, vocab, context, width, layer, around)
 
 
@@ -85,11 +86,7 @@ def nomic(config: Fields, end: End, model_type: str) -> Draft:
     qkv, up = config.flag("qkv_proj_bias", False), config.flag("mlp_fc1_bias", False)
     block = mlp(hidden, width, bias=up)
     layer = Layer((*_bert_attention(hidden, bias=qkv), *block, norm(hidden, 2, bias=True)), NO_STATE)
-    around = (
-        Plain("embedding", types * hidden, "tensor", read=0.0),
-        norm(hidden, 1, bias=True),
-        *_head(hidden, end, dense=False),
-    )
+    around = _around(hidden, types * hidden, _head(hidden, end, dense=False))
     return _encoder(config, hidden, heads, vocab, context, width, layer, around)
 
 
@@ -101,11 +98,7 @@ def gte(config: Fields, end: End, model_type: str) -> Draft:
     context, types = config.integer("max_position_embeddings", high=2**31), config.quiet("type_vocab_size", 0, 0)
     block = (*mlp(hidden, width), Plain("mlp", hidden))
     layer = Layer((*_bert_attention(hidden, bias=True), *block, norm(hidden, 2, bias=True)), NO_STATE)
-    around = (
-        Plain("embedding", types * hidden, "tensor", read=0.0),
-        norm(hidden, 1, bias=True),
-        *_head(hidden, end, dense=end.kind == "score"),
-    )
+    around = _around(hidden, types * hidden, _head(hidden, end, dense=end.kind == "score"))
     return _encoder(config, hidden, heads, vocab, context, width, layer, around)
 
 

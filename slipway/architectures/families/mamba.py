@@ -47,6 +47,19 @@ def _experts_of(experts: Experts | None) -> dict[str, object]:
     return {"experts": experts.count, "experts_per_token": experts.per_token, "extra": extra}
 
 
+def _mixer(config: Fields, *, heads: str, head_dim: str, state: str) -> Mamba2:
+    """A Mamba-2 mixer as its own release names it; three names differ where other mixers stand beside it."""
+    return Mamba2(
+        heads=config.integer(heads, high=2**16),
+        head_dim=config.integer(head_dim, high=2**16),
+        groups=config.integer("n_groups", high=2**16),
+        state=config.integer(state),
+        kernel=config.integer("conv_kernel", high=256),
+        bias=config.flag("use_bias", False),
+        conv_bias=config.flag("use_conv_bias", True),
+    )
+
+
 def nemotron_h(config: Fields, end: End, model_type: str) -> Draft:
     """One mixer a layer, as hybrid_override_pattern says: M for Mamba-2, * attention, - feed-forward, E experts."""
     del model_type
@@ -59,15 +72,7 @@ def nemotron_h(config: Fields, end: End, model_type: str) -> Draft:
     if len(pattern) != count or set(pattern) - set("M*-E"):
         raise config.fault("hybrid_override_pattern", f"does not say one of M, *, - and E for each of {count} layers")
     heads = read_heads(config, hidden)
-    mixer = Mamba2(
-        heads=config.integer("mamba_num_heads", high=2**16),
-        head_dim=config.integer("mamba_head_dim", high=2**16),
-        groups=config.integer("n_groups", high=2**16),
-        state=config.integer("ssm_state_size"),
-        kernel=config.integer("conv_kernel", high=256),
-        bias=config.flag("use_bias", False),
-        conv_bias=config.flag("use_conv_bias", True),
-    )
+    mixer = _mixer(config, heads="mamba_num_heads", head_dim="mamba_head_dim", state="ssm_state_size")
     width = config.integer("intermediate_size") if "-" in pattern else 0
     bias = config.flag("mlp_bias", False)
     experts = _nemotron_experts(config) if "E" in pattern else None
@@ -240,14 +245,6 @@ def mamba2(config: Fields, end: End, model_type: str) -> Draft:
     """Mamba 2 alone."""
     del model_type
     hidden, count = config.integer("hidden_size"), layer_count(config)
-    mixer = Mamba2(
-        heads=config.integer("num_heads", high=2**16),
-        head_dim=config.integer("head_dim", high=2**16),
-        groups=config.integer("n_groups", high=2**16),
-        state=config.integer("state_size"),
-        kernel=config.integer("conv_kernel", high=256),
-        bias=config.flag("use_bias", False),
-        conv_bias=config.flag("use_conv_bias", True),
-    )
+    mixer = _mixer(config, heads="num_heads", head_dim="head_dim", state="state_size")
     layer = Layer((*mamba2_weights(hidden, mixer, "mixer"), norm(hidden)), mamba2_group(mixer, state_bytes(config)))
     return _draft(config, end, (layer,) * count, Style(), intermediate=mixer.inner, heads=mixer.heads)
