@@ -20,7 +20,6 @@ ARGUMENTS = [
 pytestmark = [
     pytest.mark.net,
     pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="there is no Chromium on this computer"),
 ]
 
 OVERLAPS = """() => {
