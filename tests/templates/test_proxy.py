@@ -221,7 +221,7 @@ def test_client_that_leaves_gives_its_place_back(
     proxy: ProxyBench, engine: StubEngine, wish: dict[str, object]
 ) -> None:
     with proxy.client() as client, pytest.raises(httpx.ReadTimeout):
-        client.post(CHAT, json=wish, timeout=0.5) if "delay" in wish else read_some(client, wish)
+        client.post(CHAT, json=wish, timeout=httpx.Timeout(20, read=1)) if "delay" in wish else read_some(client, wish)
     wait_for(lambda: engine.aborted == 1)
     wait_for(lambda: proxy.script("streams") == "0")
     assert ask(proxy).status_code == 200
@@ -235,10 +235,10 @@ def read_some(client: httpx.Client, wish: dict[str, object]) -> None:
 
 def test_client_that_leaves_the_queue_is_never_asked_of_the_engine(proxy: ProxyBench, engine: StubEngine) -> None:
     with ThreadPoolExecutor(2) as pool:
-        slow = [pool.submit(ask, proxy, delay=1.5) for _ in range(2)]
+        slow = [pool.submit(ask, proxy, delay=4.0) for _ in range(2)]
         wait_for(lambda: engine.running == 2)
         with proxy.client() as client, pytest.raises(httpx.ReadTimeout):
-            client.post(CHAT, json={}, timeout=0.3)
+            client.post(CHAT, json={}, timeout=httpx.Timeout(20, read=0.5))
         wait_for(lambda: proxy.script("streams") == "2")
         assert [future.result().status_code for future in slow] == [200, 200]
     assert len(engine.seen) == 2

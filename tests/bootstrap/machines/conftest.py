@@ -6,13 +6,14 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from bootstrap.log import NullLog
 from bootstrap.machines import MachineSpec, MachineState, remove
 from bootstrap.machines.fleet import new_key
-from bootstrap.machines.spec import names_of
+from bootstrap.machines.spec import Record, names_of
 from bootstrap.pki import KeyPair
 from bootstrap.session import Command
 from bootstrap.ssh import connect
@@ -66,6 +67,17 @@ def make_spec(root: Path, base: Path, user_key: KeyPair, host_key: KeyPair, name
         base=base,
         state=root / "test" / name,
     )
+
+
+def cancel_after_boot(kind: ModuleType, cancel: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cancels a `create` once the machine's process runs and nobody has waited for it yet, however fast it boots."""
+    boot = kind.boot
+
+    def boot_and_cancel(record: Record) -> None:
+        boot(record)
+        cancel.set()
+
+    monkeypatch.setattr(kind, "boot", boot_and_cancel)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from bootstrap.machines.spec import names_of
 from bootstrap.pki import KeyPair
 from bootstrap.testing import RecordingLog
 from slipway.errors import CancelledError, HostKeyError, MachineError
-from tests.bootstrap.machines.conftest import make_spec, traces
+from tests.bootstrap.machines.conftest import cancel_after_boot, make_spec, traces
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(180)]
 
@@ -161,8 +161,10 @@ def test_a_base_that_is_missing_is_told(spec: MachineSpec, tmp_path: Path, cance
     assert not any(found for kind, found in traces(spec.state).items() if kind != "files")
 
 
-def test_a_cancelled_create_leaves_nothing_running(spec: MachineSpec, cancel: threading.Event) -> None:
-    threading.Timer(0.3, cancel.set).start()
+def test_a_cancelled_create_leaves_nothing_running(
+    spec: MachineSpec, cancel: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancel_after_boot(nspawn, cancel, monkeypatch)
     with pytest.raises(CancelledError):
         create(spec, LOG, cancel)
     assert not any(found for kind, found in traces(spec.state).items() if kind != "files")

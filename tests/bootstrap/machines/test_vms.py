@@ -18,7 +18,7 @@ import pytest
 from bootstrap.log import NullLog
 from bootstrap.machines import MachineSpec, create, is_alive, kvm, qemu, remove, start
 from slipway.errors import CancelledError
-from tests.bootstrap.machines.conftest import traces
+from tests.bootstrap.machines.conftest import cancel_after_boot, traces
 from tools import bases
 
 pytestmark = [pytest.mark.hosts, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -64,8 +64,10 @@ def test_a_vm_from_create_to_remove(vm: MachineSpec, cancel: threading.Event, sh
     remove(state, LOG)
 
 
-def test_a_cancelled_create_leaves_nothing_running(vm: MachineSpec, cancel: threading.Event) -> None:
-    threading.Timer(4, cancel.set).start()
+def test_a_cancelled_create_leaves_nothing_running(
+    vm: MachineSpec, cancel: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancel_after_boot(qemu, cancel, monkeypatch)
     with pytest.raises(CancelledError):
         create(vm, LOG, cancel)
     assert not any(found for kind, found in traces(vm.state).items() if kind != "files")

@@ -194,7 +194,7 @@ def test_cancel_reaches_what_runs_and_what_starts_later(kit, inputs):
             time.sleep(0.01)
         kit.call("Cancel", empty_pb2.Empty())
         with pytest.raises(CallError, match="it: stopped") as caught:
-            running.result(timeout=10)
+            running.result(timeout=30)
     assert caught.value.init_failed is not None
     with pytest.raises(CallError, match="it: stopped"):
         kit.create({**inputs, "seconds": 20})
