@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import shlex
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from bootstrap import receipts
+from bootstrap import receipts, serving
 from bootstrap.facts import FACTS, Facts, gather
 from bootstrap.facts.runtime import RECEIPT_PATH
 from bootstrap.log import Log
-from bootstrap.operations import GPU_FILES, Put, Run, query
+from bootstrap.operations import GPU_FILES, Operation, Put, Run, query
 from bootstrap.operations.apt import SOURCES_PATH, UNATTENDED_PATH, install
 from bootstrap.operations.docker import ARCHIVES, CONFIG_PATH
 from bootstrap.operations.gpu.driver import reboot_reason
@@ -52,45 +51,44 @@ def converge_host(
 ) -> HostReport:
     """Brings the host to `desired` and verifies it. A host that is there already costs one round trip.
 
-    Where only a reboot makes a GPU driver the one that was installed, the host is rebooted, once. Nothing is drained
-    before it here: who rolls a change out through a fleet asks `reboot_reason`, and drains the host before this.
+    Where only a reboot makes a GPU driver the one that was installed, the host is rebooted, once. Before anything that
+    stops containers the host lets go of its traffic, and its engines are stopped; they start again once every pin
+    holds, and the call waits until the host serves.
 
-    An update that fails puts the packages recorded before it back and raises; the host then keeps its old release.
-    Raises a `HostError` or `CancelledError`; the next call goes on from there.
+    An update that fails puts the packages recorded before it back and raises; the host then keeps its old release, and
+    serves. One that cannot be put back stays without traffic. Raises a `HostError` or `CancelledError`; the next call
+    goes on from there.
     """
     runner = Runner(session, desired, log, waits or Waits(cancel))
     facts = runner.gather()
     _same_os(session, facts, desired)
-    receipt = receipts.begin(facts, desired.release)
-
-    def before(operation: str) -> None:
-        nonlocal receipt
-        receipt = receipt.moved(step=operation)
-        receipts.write(session, receipt)
-
+    update = _Update(runner, receipts.begin(facts, desired.release))
     try:
-        facts, changed = runner.converge(facts, before)
+        facts, changed = runner.converge(facts, update.before)
         if reason := reboot_reason(facts, desired):
-            receipt = receipt.moved(step="reboot", reboot=reason)
-            receipts.write(session, receipt)
-            facts, more = _rebooted(runner, reason, before)
+            update.let_go(facts)
+            update.note(step="reboot", reboot=reason)
+            facts, more = _rebooted(update, reason)
             changed = (*changed, "reboot", *more)
         facts = _verified(runner, facts)
+        update.take_up()
     except GONE:
         raise
     except HostError as error:
-        if not receipt.step:
+        if not update.receipt.step:
             raise  # nothing was touched
-        if receipt.state == "updating":
-            raise _put_back(runner, receipt, error) from error
-        receipts.write(session, receipt.moved(state="failed"))
+        if update.receipt.state == "updating":
+            raise _put_back(update, error) from error
+        update.note(state="failed")
+        if update.receipt.stopped:
+            raise type(error)(f"{error.what}. Its engines stay stopped", where=error.where, fix=error.fix) from error
         raise
     last = receipts.read(facts)
     holds = held(facts, desired)
     gpus = tuple(sorted(gpu.uuid for gpu in facts.smi.gpus))
     now = ("converged", desired.release, holds, gpus)
     if changed or last is None or (last.state, last.release, last.held, last.gpus) != now:
-        last = receipts.finish(receipt, facts, holds, gpus)
+        last = receipts.finish(update.receipt, facts, holds, gpus)
         receipts.write(session, last)
         changed = changed or ("receipt",)
     said = last.model_dump(mode="json")
@@ -98,12 +96,47 @@ def converge_host(
     return HostReport(facts.model_dump(mode="json"), changed, desired.release, facts.system.boot_id, said)
 
 
-def _rebooted(runner: Runner, reason: str, before: Callable[[str], object]) -> tuple[Facts, tuple[str, ...]]:
+@dataclass
+class _Update:
+    """One run over one host: where its receipt stands, and whether this run has let its traffic go."""
+
+    runner: Runner
+    receipt: Receipt
+    gone: bool = False
+
+    def note(self, **changes: Any) -> None:
+        self.receipt = self.receipt.moved(**changes)
+        receipts.write(self.runner.session, self.receipt)
+
+    def before(self, operation: Operation, facts: Facts) -> None:
+        if operation.stops_service and operation.stops_service(facts, self.runner.desired):
+            self.let_go(facts)
+        self.note(step=operation.name)
+
+    def let_go(self, facts: Facts) -> None:
+        """Once a run. The receipt says first what will be stopped: a run that dies in between starts it again."""
+        how = self.runner.desired.serving
+        units = tuple(dict.fromkeys((*self.receipt.stopped, *serving.serving_units(facts))))
+        if self.gone or how is None or not units:
+            return
+        self.note(step="drain", stopped=units)
+        serving.let_go(self.runner.session, how, units, self.runner.log)
+        self.gone = True
+
+    def take_up(self) -> None:
+        how, units = self.runner.desired.serving, self.receipt.stopped
+        if how is not None and units:
+            self.note(step="serve")
+            serving.take_up(self.runner.session, how, units, self.runner.log, self.runner.waits)
+
+
+def _rebooted(update: _Update, reason: str) -> tuple[Facts, tuple[str, ...]]:
     """Reboots, then does what waited for it. A reason that the reboot did not take away is an error."""
+    runner = update.runner
     session = runner.session
     runner.log.info(f"{session.name}: a reboot is needed: {reason}")
     reboot_host(session, runner.log, runner.waits)
-    facts, changed = runner.converge(runner.gather(), before)
+    facts, changed = runner.converge(runner.gather(), update.before)
     if left := reboot_reason(facts, runner.desired):
         raise VerifyError(
             f"it was rebooted ({reason}), and would need it again: {left}",
@@ -134,7 +167,7 @@ def remove_host(session: Session, desired: HostDesired, log: Log, cancel: thread
     lines += [f"docker rm -f {shlex.quote(unit.removesuffix('.service'))} || true" for unit in units]
     lines += [f"rm -f /etc/systemd/system/{shlex.quote(unit)}" for unit in units]
     lines += [
-        f"rm -f {UNATTENDED_PATH} {SOURCES_PATH}.sources {SOURCES_PATH}.list {' '.join(GPU_FILES)}",
+        f"rm -f {serving.HOLD} {UNATTENDED_PATH} {SOURCES_PATH}.sources {SOURCES_PATH}.list {' '.join(GPU_FILES)}",
         "systemctl daemon-reload",
         f"for path in /etc/apt/sources.list{SAVED} /etc/apt/*.d/*{SAVED}; do",
         f'  [ ! -e "$path" ] || mv "$path" "${{path%{SAVED}}}"',
@@ -205,23 +238,24 @@ def _verified(runner: Runner, facts: Facts) -> Facts:
     return runner.waits.until(UNIT_START, attempt)
 
 
-def _put_back(runner: Runner, receipt: Receipt, error: HostError) -> HostError:
+def _put_back(update: _Update, error: HostError) -> HostError:
     """After a failed update: puts back what was recorded before it. Returns the error to raise, with how that went."""
-    session, old = runner.session, receipt.release
+    old = update.receipt.release
     kind = type(error)
-    receipts.write(session, receipt.moved(state="restoring"))
+    update.note(state="restoring")
     try:
-        moved = _restore(runner, receipt)
+        moved = _restore(update.runner, update.receipt)
+        update.take_up()
     except GONE:
         raise
     except HostError as second:
-        receipts.write(session, receipt.moved(state="failed"))
+        update.note(state="failed")
         return kind(
             f"{error.what}. Putting release {old} back failed too: {second.what}",
             where=error.where,
             fix="The host is between two releases and must get no traffic. " + second.fix,
         )
-    receipts.write(session, receipt.moved(state="converged", target=old, step="", packages_before={}, files_before={}))
+    update.note(state="converged", target=old, step="", stopped=(), packages_before={}, files_before={})
     back = f"its {moved} moved packages were put back" if moved else "no package had moved"
     return kind(f"{error.what.rstrip('.')}. The host keeps release {old}: {back}", where=error.where, fix=error.fix)
 

@@ -11,6 +11,9 @@ The states, and what a run does that finds one (a run that died leaves the last 
 
 converging, updating, failed: go on to the release asked for. restoring: the same, from the packages recorded before
 the update, which stay recorded until the host has converged.
+
+`stopped` says in every state whether the host has let go of its traffic: the units in it start again once every pin
+holds, also after the old release was put back. A host that ends in `failed` keeps its engines stopped.
 """
 
 from __future__ import annotations
@@ -49,6 +52,8 @@ class Receipt(BaseModel):
     """UUIDs of the GPUs that the host converged with"""
     reboot: str = ""
     """why the run that brought the release rebooted the host; empty where it did not"""
+    stopped: tuple[str, ...] = ()
+    """units that served, and start again once the host is what it should be; empty while they serve"""
     packages_before: dict[str, str] = {}
     """every installed package and its version before the update, while one is under way"""
     files_before: dict[str, str] = {}
@@ -82,6 +87,7 @@ def begin(facts: Facts, target: str) -> Receipt:
         state="updating" if updating else "converging",
         held=last.held if last else (),
         gpus=last.gpus if last else (),
+        stopped=last.stopped if last and last.state != "converged" else (),
         packages_before=(unfinished.packages_before if unfinished else installed) if updating else {},
         reboot=unfinished.reboot if unfinished and updating else "",
         files_before=(unfinished.files_before if unfinished else facts.files) if updating else {},
@@ -100,6 +106,7 @@ def finish(receipt: Receipt, facts: Facts, held: tuple[str, ...], gpus: tuple[st
         step="",
         held=held,
         gpus=gpus,
+        stopped=(),
         packages_before={},
         files_before={},
         boot_id=facts.system.boot_id,

@@ -57,11 +57,11 @@ class Runner:
         """One round trip."""
         return gather(self.session, FACTS, query(self.desired))
 
-    def converge(self, facts: Facts, before: Callable[[str], object]) -> tuple[Facts, tuple[str, ...]]:
+    def converge(self, facts: Facts, before: Callable[[Operation, Facts], object]) -> tuple[Facts, tuple[str, ...]]:
         """Brings the host from `facts` to what is desired; returns the facts after it, and which operations acted.
 
-        `before` hears the name of each operation that is about to act. Raises a `HostError`; `VerifyError` for an
-        operation that still wants something after it ran.
+        `before` hears of each operation that is about to act, and the facts it acts on. Raises a `HostError`;
+        `VerifyError` for an operation that still wants something after it ran.
         """
         changed: list[str] = []
         for operation in self.operations:
@@ -69,7 +69,7 @@ class Runner:
             steps = self._plan(operation, facts)
             if not steps.steps:
                 continue
-            before(operation.name)
+            before(operation, facts)
             self.log.info(f"{self.session.name}: {operation.name}: {steps.why}")
             for step in steps.steps:
                 self.act(step)

@@ -78,6 +78,13 @@ UNIT_START = Policy(
     pause=tenacity.wait_fixed(0.5),
 )
 
+READY = Policy(
+    "READY",
+    "an engine that was started reads its model first; whoever waits says how long that may take",
+    deadline=120,
+    pause=tenacity.wait_fixed(1),
+)
+
 
 class Retry(Exception):  # noqa: N818  it is a verdict, not an error: it never leaves this module's callers
     """Raised by a tried function: not yet. `error` is what the caller gets once the policy gives up."""

@@ -109,6 +109,29 @@ class GpuDesired(Desired):
     """watts a GPU"""
 
 
+class Drain(Desired):
+    """How a service lets go of its traffic before anything stops."""
+
+    command: str = "/usr/local/lib/slipway/drain"
+    """called with `on` or `off`; `on` turns /ready to 503 and returns at once"""
+    streams_command: str = "/usr/local/lib/slipway/streams"
+    """prints how many requests are in flight, as one integer"""
+    settle: float = 0.0
+    """seconds for the load balancers in front to see /ready"""
+    deadline: float = 60.0
+    """seconds to wait for open streams"""
+
+
+class Serving(Desired):
+    """How what runs on a host lets go of its traffic before the host changes under it, and takes it again."""
+
+    drain: Drain = Drain()
+    ready: str = "https://127.0.0.1:8443/ready"
+    """200 once an engine serves, asked on the host"""
+    deadline: float = 150.0
+    """seconds from the start of the engines until then"""
+
+
 class HostDesired(Desired):
     """What a release asks of one host. `os` is `id:version_id` as in /etc/os-release, for example `debian:12`."""
 
@@ -120,6 +143,8 @@ class HostDesired(Desired):
     apt_sources: tuple[str, ...] = ()
     """deb822 paragraphs or one-line `deb` entries that replace the host's own; empty leaves the host's as they are."""
     gpu: GpuDesired | None = None
+    serving: Serving | None = None
+    """None where nothing of ours serves on it"""
 
 
 class ModelFile(Desired):
@@ -177,19 +202,6 @@ class HealthGate(Desired):
     health_deadline: float = 120.0
     models_deadline: float = 10.0
     completion_deadline: float = 60.0
-
-
-class Drain(Desired):
-    """How a service lets go of its traffic before anything stops."""
-
-    command: str = "/usr/local/lib/slipway/drain"
-    """called with `on` or `off`; `on` turns /ready to 503 and returns at once"""
-    streams_command: str = "/usr/local/lib/slipway/streams"
-    """prints how many requests are in flight, as one integer"""
-    settle: float = 0.0
-    """seconds for the load balancers in front to see /ready"""
-    deadline: float = 60.0
-    """seconds to wait for open streams"""
 
 
 class ServiceDesired(Desired):

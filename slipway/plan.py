@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slipway.auto import settled
-from slipway.desired import ContainerStack, Drain, HealthGate, HostDesired, Image, ModelFile, Package
+from slipway.desired import ContainerStack, Drain, HealthGate, HostDesired, Image, ModelFile, Package, Serving
 from slipway.engine_facts import FACTS
 from slipway.engines import engine_plan
 from slipway.errors import PlanError, StaleLockError
@@ -68,6 +68,8 @@ def make_plan(
     engine = engine_plan(settings, model, needed.engine())
     proxy, collector = needed.named("proxy"), needed.named("collector")
     replicas = _replicas(settings, engine)
+    gate = _gate(settings, model, engine, replicas)
+    drain = Drain(settle=settle_seconds(settings), deadline=settings.drain.deadline)
     names = host_names(settings, stack)
     waves = plan_waves(names, _policy(settings))
     return Plan(
@@ -87,11 +89,18 @@ def make_plan(
             memory_mib=settings.collector.memory // MIB,
             otlp_endpoint=settings.collector.otlp_endpoint,
         ),
-        host=_host(settings, release, lock, (engine.image, proxy, collector), _gpu(advice)),
+        host=_host(
+            settings,
+            release,
+            lock,
+            (engine.image, proxy, collector),
+            gpu=_gpu(advice),
+            serving=_serving(gate, drain),
+        ),
         hosts=_hosts(settings, names, {name: wave.index for wave in waves for name in wave.hosts}),
         waves=waves,
-        gate=_gate(settings, model, engine, replicas),
-        drain=Drain(settle=settle_seconds(settings), deadline=settings.drain.deadline),
+        gate=gate,
+        drain=drain,
         scaling=_scaling(advice),
     )
 
@@ -201,7 +210,9 @@ def _gpu(advice: Advice | None) -> Gpu | None:
     return device if isinstance(device, Gpu) else None
 
 
-def _host(settings: Settings, release: Release, lock: Lock, images: tuple[Image, ...], gpu: Gpu | None) -> HostDesired:
+def _host(
+    settings: Settings, release: Release, lock: Lock, images: tuple[Image, ...], *, gpu: Gpu | None, serving: Serving
+) -> HostDesired:
     container = settings.container
     return HostDesired(
         release=release.name,
@@ -216,6 +227,7 @@ def _host(settings: Settings, release: Release, lock: Lock, images: tuple[Image,
         images=images,
         apt_sources=container.apt_sources,
         gpu=gpu_desired(release, lock, count=settings.engine.gpus, gpu=gpu),
+        serving=serving,
     )
 
 
@@ -254,6 +266,10 @@ def _gate(
         health_deadline=health_deadline(settings, model.size).seconds,
         completion_deadline=completion_deadline(settings, model.size).seconds,
     )
+
+
+def _serving(gate: HealthGate, drain: Drain) -> Serving:
+    return Serving(drain=drain, ready=f"{gate.proxy}/ready", deadline=gate.start_deadline + gate.health_deadline)
 
 
 def with_placeholders(release: Release, images: Mapping[str, BuiltImage]) -> dict[str, BuiltImage]:

@@ -1,14 +1,19 @@
 """What brings a host to a release: pure functions from facts and a wish to steps."""
 
-from bootstrap.facts import Query
+from bootstrap.facts import Facts, Query
 from bootstrap.facts.driver import NOUVEAU_PATH
 from bootstrap.operations import apt, docker, folders
 from bootstrap.operations.gpu import archive, driver, refusals, settings
 from bootstrap.operations.step import Operation, Put, Refusal, Run, Send, Step, Steps
 from slipway.desired import HostDesired
 
+
+def _always(facts: Facts, desired: HostDesired) -> bool:  # noqa: ARG001  one shape for all
+    return True
+
+
 OPERATIONS: tuple[Operation, ...] = (
-    Operation("dpkg-repair", apt.repair_dpkg, refresh=True),
+    Operation("dpkg-repair", apt.repair_dpkg, refresh=True, stops_service=_always),
     Operation("gpu-refusals", refusals.refuse),
     Operation("apt-sources", apt.replace_sources, refresh=True),
     Operation("gpu-clean", archive.clean_archives),
@@ -21,16 +26,16 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("docker-config", docker.configure_docker),
     Operation("gpu-nouveau", driver.keep_nouveau_off),
     # dpkg forgets the hold of a package that it moves.
-    Operation("packages", apt.install_packages, refresh=True),
+    Operation("packages", apt.install_packages, refresh=True, stops_service=apt.stops_containers),
     Operation("holds", apt.hold_packages),
     Operation("gpu-build", driver.build_module, refresh=True),
     Operation("gpu-initramfs", driver.renew_initramfs),
     Operation("gpu-module", driver.load_module, refresh=True),
     Operation("gpu-persistence", settings.keep_persistence),
-    Operation("gpu-fabric", settings.run_fabric, refresh=True),
-    Operation("gpu-settings", settings.apply_settings, refresh=True),
+    Operation("gpu-fabric", settings.run_fabric, refresh=True, stops_service=_always),
+    Operation("gpu-settings", settings.apply_settings, refresh=True, stops_service=_always),
     Operation("gpu-cdi", settings.renew_cdi),
-    Operation("docker", docker.run_docker),
+    Operation("docker", docker.run_docker, stops_service=_always),
     Operation("images", docker.bring_images),
 )
 """in the order in which they run"""

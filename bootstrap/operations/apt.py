@@ -18,6 +18,8 @@ TRANSACTION_DEADLINE = 3600.0
 """seconds: a driver's DKMS build took 6 minutes on 2 cores, and a slow mirror takes its own time"""
 LISTS_DEADLINE = 600.0
 SOURCES_PATH = "/etc/apt/sources.list.d/slipway"
+RUNTIME = {"docker.io", "docker-ce", "containerd", "containerd.io", "runc"}
+"""packages of a container runtime, by Debian and by Docker"""
 UNATTENDED_PATH = "/etc/apt/apt.conf.d/52slipway"
 FAMILIES = ("nvidia-", "libnvidia-", "cuda-", "libcuda", "firmware-nvidia-", "nvlsm", "datacenter-gpu-manager")
 """beginnings of names that belong to a GPU stack: those of an adopted driver are nobody's list"""
@@ -136,6 +138,14 @@ def require_versions(facts: Facts, desired: HostDesired) -> Steps:
             "or point `apt_sources` at a mirror (a snapshot) that keeps these versions.",
         )
     return Steps("every version that is wanted is installed or can be had")
+
+
+def stops_containers(facts: Facts, desired: HostDesired) -> bool:
+    """Whether a package moves that the containers run on: Docker's daemon is restarted by its own package, and takes
+    the units that require it with it; a driver's libraries no longer fit the module that is loaded."""
+    gpu = {package.name for package in wanted(facts, desired)} - {package.name for package in desired.packages}
+    moving = {package.name for package in wanted(facts, desired) if not _right(facts, package)}
+    return bool(in_the_way(facts, desired) or moving & (gpu | RUNTIME))
 
 
 def install_packages(facts: Facts, desired: HostDesired) -> Steps:

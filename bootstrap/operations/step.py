@@ -68,6 +68,8 @@ class Operation:
     name: str
     plan: Callable[[Facts, HostDesired], Steps]
     refresh: bool = False
+    stops_service: Callable[[Facts, HostDesired], bool] | None = None
+    """whether what it is about to do stops containers or takes GPUs away from them; None for never"""
 
 
 class Refusal(Exception):  # noqa: N818  a verdict of a pure function, which knows no host; the runner adds where

@@ -13,10 +13,10 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from bootstrap.drain import cut_off, drain_script, drain_seconds, undrain_script
 from bootstrap.log import Log
 from bootstrap.service import bundle, units
 from bootstrap.service.bundle import Manifest
-from bootstrap.service.drain import cut_off, drain_script, drain_seconds, undrain_script
 from bootstrap.service.files import Changes, is_converged
 from bootstrap.service.gate import Gate, GateReport
 from bootstrap.service.layout import bundles_path

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 
+from bootstrap.drain import cut_off, drain_script, drain_seconds, undrain_script
 from bootstrap.log import Log
 from bootstrap.service.bundle import Manifest, is_unit_file
-from bootstrap.service.drain import cut_off, drain_script, drain_seconds, undrain_script
 from bootstrap.service.layout import bundles_path, record_path
 from bootstrap.service.state import read_state
 from bootstrap.service.units import STOP_DEADLINE, remove_script

@@ -14,9 +14,10 @@ import pytest
 
 from bootstrap.host import HostReport, converge_host, read_host, reboot_host
 from bootstrap.operations.gpu.archive import KEY_PATH
+from bootstrap.serving import HOLD
 from bootstrap.testing import RecordingLog
 from bootstrap.waits import Waits
-from slipway.desired import ExpectedGpus, GpuDesired, HostDesired, Package
+from slipway.desired import ExpectedGpus, GpuDesired, HostDesired, Package, Serving
 from slipway.errors import PackageError, VerifyError
 from tests.bootstrap.conftest import RealHost, booted
 from tests.support.nvidia.archive import CUDA, DISTRIBUTION, NvidiaArchive
@@ -57,6 +58,7 @@ class GpuHost:
             release=f"r{driver}",
             os="debian:12",
             packages=(Package(name="docker.io", version=self.docker),),
+            serving=Serving(),
             gpu=GpuDesired.model_validate(values | gpu),
         )
 
@@ -145,7 +147,23 @@ def test_drift_is_found_and_put_back(gpus: GpuHost) -> None:
     assert gpus.drift(desired) == {}
 
 
+ENGINE = f"""[Unit]
+ConditionPathExists=!{HOLD}
+[Service]
+ExecStartPre=/bin/sh -c 'echo starts with $(cat /sys/module/nvidia/version) >> /root/engine'
+ExecStart=/bin/sleep infinity
+ExecStopPost=/bin/sh -c 'echo stops with $(cat /sys/module/nvidia/version) >> /root/engine'
+[Install]
+WantedBy=multi-user.target
+"""
+"""in the place of an engine: it has the GPUs while it runs"""
+
+
 def test_a_new_driver_takes_one_reboot(gpus: GpuHost) -> None:
+    """And an engine that runs is stopped before it, and started behind it: once, with the new driver."""
+    unit = "slipway-engine-0.service"
+    gpus.host.shell(f"cat > /etc/systemd/system/{unit} <<'END'\n{ENGINE}END")
+    gpus.host.shell(f"systemctl daemon-reload; systemctl enable -q --now {unit}")
     old = gpus.host.shell("cat /proc/sys/kernel/random/boot_id")
     log = RecordingLog()
     report = gpus.converge(gpus.desired(NEW), log)
@@ -156,6 +174,14 @@ def test_a_new_driver_takes_one_reboot(gpus: GpuHost) -> None:
     assert log.text.count("rebooting") == 1
     assert gpus.drift(gpus.desired(NEW)) == {}
     assert gpus.converge(gpus.desired(NEW)).changed == ()
+    assert gpus.host.shell("cat /root/engine").splitlines() == [
+        f"starts with {OLD}", f"stops with {OLD}", f"starts with {NEW}",
+    ]  # fmt: skip
+    assert gpus.host.shell(f"systemctl is-active {unit}; ls {HOLD} 2>&1 | grep -c 'No such file'").split() == [
+        "active",
+        "1",
+    ]
+    gpus.host.shell(f"systemctl disable -q --now {unit}; rm /etc/systemd/system/{unit}; systemctl daemon-reload")
 
 
 def test_settings_of_the_gpus(gpus: GpuHost) -> None:

@@ -12,6 +12,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,22 @@ pytestmark = [pytest.mark.hosts, pytest.mark.pulumi, pytest.mark.slow]
 
 PATIENCE = 600
 """seconds for one command on the whole fleet"""
+
+
+@dataclass
+class Load:
+    """What clients met: answers, errors, and the hosts that said for a while that they are not ready."""
+
+    answered: int = 0
+    failed: list[str] = field(default_factory=list)
+    refused: set[int] = field(default_factory=set)
+
+
+def _ready(http: httpx.Client) -> bool:
+    try:
+        return http.get("/ready").status_code == 200
+    except httpx.HTTPError:
+        return False  # the proxy itself is being restarted
 
 
 class Stack:
@@ -91,6 +109,38 @@ class Stack:
     def on_host(self, index: int, script: str) -> str:
         with connect(self.connection(index), NullLog(), threading.Event()) as session:
             return session.run(Command(script, why="look at the host", check=False)).stdout
+
+    @contextmanager
+    def load(self) -> Iterator[Load]:
+        """Steady requests, on each host one after the other, while it says that it is ready."""
+        load, done = Load(), threading.Event()
+        outputs = self.project.outputs()
+
+        def client(index: int) -> None:
+            base = f"https://{self.machines.machines[index].address}:8443"
+            headers = {"Authorization": f"Bearer {outputs['api_key']}"}
+            body = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 4}
+            context = ssl.create_default_context(cadata=outputs["ca_certificate"])
+            with httpx.Client(base_url=base, headers=headers, verify=context, timeout=60) as http:
+                while not done.wait(0.05):
+                    if not _ready(http):
+                        load.refused.add(index)
+                        continue
+                    try:
+                        http.post("/v1/chat/completions", json=body).raise_for_status()
+                        load.answered += 1
+                    except httpx.HTTPError as error:
+                        load.failed.append(f"host {index}: {error!r}")
+
+        threads = [threading.Thread(target=client, args=(index,)) for index in range(2)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield load
+        finally:
+            done.set()
+            for thread in threads:
+                thread.join()
 
     def started(self) -> list[str]:
         """When each host's engine was started, as systemd says it."""
@@ -168,6 +218,23 @@ def test_a_change_of_the_proxy_alone_leaves_the_engine_running(stack: Stack) -> 
     stack.up()
     assert stack.started() == before
     assert "maxconn 2" in stack.on_host(0, "cat /etc/slipway/haproxy.cfg")
+
+
+def test_a_restart_of_docker_goes_under_traffic_and_fails_no_request(stack: Stack) -> None:
+    """What a load balancer does: each host is asked while its /ready says 200. A change of the daemon's settings
+    restarts Docker, which every container needs: one host after the other lets go, and takes up again."""
+    stack.write(drain={"deadline": "30s", "settle": "2s"})
+    stack.up()
+    before = stack.started()
+    stack.write(container={"registry_mirrors": ["https://mirror.invalid"]})
+    with stack.load() as load:
+        stack.up()
+    assert load.failed == []
+    assert load.answered > 0
+    assert len(load.refused) == 2, "each host was out of service for a while"
+    assert all(new != old for new, old in zip(stack.started(), before, strict=True))
+    assert "mirror.invalid" in stack.on_host(1, "docker info")
+    assert [stack.ask(index) for index in range(2)] == [200, 200]
 
 
 def test_gpu_auto_deploys_what_was_advised(stack: Stack) -> None:

@@ -23,7 +23,7 @@ MODULE_DEADLINE = 180.0
 def reboot_reason(facts: Facts, desired: HostDesired) -> str | None:
     """Why the host does what is wanted only after a reboot; None when it needs none.
 
-    Pure, and asked by `converge_host`. Draining the host before it is the roll-out's work, which asks the same.
+    Pure; `converge_host` asks it, and lets the host's traffic go before it reboots.
     """
     if desired.gpu is None or not facts.driver.installed:
         return None

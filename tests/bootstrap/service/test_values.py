@@ -7,9 +7,9 @@ import tarfile
 
 import pytest
 
+from bootstrap.drain import cut_off
 from bootstrap.service.answers import Answer, completion_text, model_names
 from bootstrap.service.bundle import Manifest, pack
-from bootstrap.service.drain import cut_off
 from bootstrap.service.layout import part, parts
 from bootstrap.service.model_sources import curl_lines
 from bootstrap.service.state import Record, parse_state, parse_units

@@ -1,0 +1,185 @@
+"""A host that serves while it is changed: when its traffic goes, what stands still then, and when it comes back."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from bootstrap.facts.runtime import RECEIPT_PATH
+from bootstrap.host import HostReport, converge_host
+from bootstrap.serving import HOLD
+from bootstrap.session import Command, Result
+from bootstrap.testing import RecordingLog
+from bootstrap.waits import Waits
+from slipway.desired import HostDesired, Package, Serving
+from slipway.errors import HostError, UnreachableError, VerifyError
+from tests.bootstrap.gpu_host import MIRROR, SimulatedGpuHost
+from tests.bootstrap.gpu_host import desired as gpu_desired
+
+OLD, NEW = "580.126.20", "620.70.06"
+UNITS = ("slipway-engine-0.service", "slipway-engine-1.service", "slipway-proxy.service", "slipway-collector.service")
+RUNS_ON = ("docker.io", "libcuda1")
+"""packages that a container needs as they are"""
+
+
+def desired(driver: str = OLD, **more: Any) -> HostDesired:
+    return gpu_desired(driver).model_copy(update={"serving": Serving(deadline=30.0), **more})
+
+
+class ServingHost(SimulatedGpuHost):
+    """Serves with two engines. `broken` drivers are those with which no engine gets ready. `trips` counts what it was
+    asked; it dies at `mortal`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.available = {*MIRROR, ("curl", "7.88"), ("curl", "8.5")}
+        self.service = dict.fromkeys(UNITS, "active")
+        self.hold = self.flag = False
+        self.broken: set[str] = set()
+        self.happened: list[str] = []
+        self.trips = 0
+        self.mortal = -1
+
+    @property
+    def serves(self) -> bool:
+        return self.service[UNITS[0]] == "active" and not self.flag and self.loaded not in self.broken
+
+    def run(self, command: Command) -> Result:
+        self.trips += 1
+        if self.trips == self.mortal:
+            raise UnreachableError("lost", where="h1", fix="")
+        script = command.script
+        if "/usr/local/lib/slipway/drain on" in script:
+            self.flag = True
+        if f": > {HOLD}" in script:
+            self.hold = True
+            self.happened.append("let go")
+        if f"rm -f {HOLD}" in script:
+            self.hold = False
+        if match := re.search(r"systemctl stop (slipway-engine.*)", script):
+            self.service |= dict.fromkeys(match[1].split(), "inactive")
+        if touched := self._touched(script):
+            assert not self.serves, f"{touched} while it serves"
+            self.happened.append(touched)
+        if "systemctl reboot" in script:
+            self.flag = False
+            self.service = {unit: "inactive" if "engine" in unit and self.hold else "active" for unit in UNITS}
+        if match := re.search(r"systemctl start (slipway-.*?) \|\|", script):
+            assert not self.hold
+            self.service |= dict.fromkeys(match[1].split(), "active")
+        if "/usr/local/lib/slipway/drain off" in script and "trap" not in script:
+            self.flag = False
+            self.happened.append("take up")
+        if script.startswith("curl -q -s -o /dev/null -m 5"):
+            self.commands.append(command)
+            return Result(0, "200\n" if self.serves else "503\n")
+        return super().run(command)
+
+    def _touched(self, script: str) -> str:
+        if "systemctl reboot" in script:
+            return "reboot"
+        pairs = re.findall(r" ([a-z0-9.]+)=(\S+)", script) if "apt-get install" in script else []
+        moves = any(name in RUNS_ON and self.packages.get(name) != version for name, version in pairs)
+        return "touch" if moves or re.search(r"systemctl restart docker", script) else ""
+
+    def put(self, path: str, content: bytes, mode: int = 0o644, owner: str = "root:root") -> None:
+        self.trips += 1
+        if self.trips == self.mortal:
+            raise UnreachableError("lost", where="h1", fix="")
+        super().put(path, content, mode, owner)
+
+    def _units(self) -> str:
+        shown = [f"Id={unit}\nLoadState=loaded\nActiveState={state}" for unit, state in self.service.items()]
+        return "\n\n".join((super()._units(), *shown))
+
+
+@pytest.fixture
+def host(waits: Waits) -> ServingHost:
+    host = ServingHost()
+    host.service = dict.fromkeys(UNITS, "inactive")  # what it is born with
+    converge(host, desired(), waits)
+    assert host.happened == ["touch"] * host.happened.count("touch"), "a first install lets go of nothing"
+    host.service = dict.fromkeys(UNITS, "active")
+    host.happened.clear()
+    return host
+
+
+def converge(host: ServingHost, wanted: HostDesired, waits: Waits) -> HostReport:
+    return converge_host(host, wanted, RecordingLog(), waits.cancel, waits=waits)
+
+
+def receipt(host: ServingHost) -> dict[str, Any]:
+    return dict(json.loads(host.files[RECEIPT_PATH].content))
+
+
+def test_a_driver_moves_while_nothing_serves(host: ServingHost, waits: Waits) -> None:
+    report = converge(host, desired(NEW), waits)
+    assert host.happened == ["let go", "touch", "reboot", "take up"]
+    assert host.serves
+    assert (report.receipt["state"], report.receipt["stopped"]) == ("converged", [])
+
+
+def test_a_package_that_no_container_needs_moves_under_traffic(host: ServingHost, waits: Waits) -> None:
+    packages = (*desired().packages, Package(name="curl", version="8.5"))
+    report = converge(host, desired(release="r2", packages=packages), waits)
+    assert "packages" in report.changed
+    assert host.happened == []
+
+
+def test_the_container_runtime_moves_while_nothing_serves(host: ServingHost, waits: Waits) -> None:
+    host.available.add(("docker.io", "26.1"))
+    converge(host, desired(release="r2", packages=(Package(name="docker.io", version="26.1"),)), waits)
+    assert host.happened == ["let go", "touch", "take up"]
+    assert host.serves
+
+
+def test_a_driver_that_nothing_serves_with_is_put_back(host: ServingHost, waits: Waits) -> None:
+    host.broken = {NEW}
+    with pytest.raises(VerifyError, match=rf"it does not serve 30 s after .*503.*The host keeps release r{OLD}"):
+        converge(host, desired(NEW), waits)
+    assert host.happened == ["let go", "touch", "reboot", "take up", "let go", "touch", "reboot", "take up"]
+    assert host.serves
+    assert (host.loaded, receipt(host)["state"], receipt(host)["stopped"]) == (OLD, "converged", [])
+
+
+def test_one_that_cannot_be_put_back_stays_without_traffic(host: ServingHost, waits: Waits) -> None:
+    host.broken = {NEW, OLD}
+    with pytest.raises(VerifyError, match="between two releases"):
+        converge(host, desired(NEW), waits)
+    assert (host.hold, host.flag, host.serves) == (True, True, False)
+    assert (receipt(host)["state"], receipt(host)["stopped"]) == ("failed", list(UNITS))
+    host.broken = set()
+    assert converge(host, desired(NEW), waits).receipt["state"] == "converged"
+    assert host.serves
+
+
+def test_a_repair_that_fails_says_that_the_engines_stay_stopped(host: ServingHost, waits: Waits) -> None:
+    host.packages["libcuda1"] = f"{NEW}-1"
+    host.fail_on("apt-get install", Result(100, "", "dpkg: error processing package"), late=True)
+    with pytest.raises(HostError, match="Its engines stay stopped"):
+        converge(host, desired(), waits)
+    assert (receipt(host)["state"], host.hold) == ("failed", True)
+    converge(host, desired(), waits)
+    assert host.serves
+
+
+def test_a_run_that_dies_anywhere_is_taken_up(waits: Waits) -> None:
+    """At each round trip of an update; the next run ends where a whole one does, and serves."""
+    for number in range(1, 60):
+        host = ServingHost()
+        converge(host, desired(), waits)
+        host.service = dict.fromkeys(UNITS, "active")
+        host.trips, host.mortal = 0, number
+        try:
+            converge(host, desired(NEW), waits)
+        except UnreachableError:
+            converge(host, desired(NEW), waits)
+        else:
+            assert number > 15
+            return
+        assert (host.loaded, host.serves, host.hold) == (NEW, True, False), number
+        assert (receipt(host)["state"], receipt(host)["stopped"]) == ("converged", []), number
+    raise AssertionError("an update takes that many round trips?")
