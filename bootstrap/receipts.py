@@ -1,16 +1,8 @@
 """The receipt on a host: which release it carries, what it replaced, and where a run stands.
 
-The states, and what a run does that finds one (a run that died leaves the last one it wrote):
-
-    none ──► converging ──► converged ◄─────────────┐
-                  │             │ another release     │
-                  ▼             ▼                     │ the packages recorded before are back,
-                failed      updating ──► restoring ───┘ and the receipt names the old release again
-                                ▲             │
-                                └─── failed ◄─┘ could not be put back
-
-converging, updating, failed: go on to the release asked for. restoring: the same, from the packages recorded before
-the update, which stay recorded until the host has converged.
+The states, and what a run does that finds one (a run that died leaves the last one it wrote), are drawn in
+docs/rollouts.md; `TRANSITIONS` are the arrows. converging, updating, failed: go on to the release asked for. restoring:
+the same, from the packages recorded before the update, which stay recorded until the host has converged.
 
 `stopped` says in every state whether the host has let go of its traffic: the units in it start again once every pin
 holds, also after the old release was put back. A host that ends in `failed` keeps its engines stopped.
@@ -29,6 +21,16 @@ from bootstrap.session import Session
 
 SCHEMA = 1
 State = Literal["converging", "converged", "updating", "restoring", "failed"]
+
+TRANSITIONS: dict[State | None, frozenset[State]] = {
+    None: frozenset({"converging"}),
+    "converging": frozenset({"converged", "failed"}),
+    "converged": frozenset({"converging", "updating"}),
+    "updating": frozenset({"converged", "restoring", "converging"}),
+    "restoring": frozenset({"converged", "failed", "updating", "converging"}),
+    "failed": frozenset({"converging", "updating"}),
+}
+"""from the state that the host's receipt has (None: there is none) to those that may be written over it"""
 
 
 class Receipt(BaseModel):
@@ -62,6 +64,10 @@ class Receipt(BaseModel):
     time: str
 
     def moved(self, **changes: Any) -> Receipt:
+        """With other values. Raises ValueError for a state that does not follow on this one."""
+        state = changes.get("state", self.state)
+        if state != self.state and state not in TRANSITIONS[self.state]:
+            raise ValueError(f"a receipt does not go from {self.state} to {state}")
         return self.model_copy(update=changes)
 
 
