@@ -147,6 +147,14 @@ class HostDesired(Desired):
     """None where nothing of ours serves on it"""
 
 
+class Window(Desired):
+    """A maintenance window: opens when `cron` (five fields) matches in `zone`, and stays open for `seconds`."""
+
+    cron: str
+    seconds: float
+    zone: str = "UTC"
+
+
 class ModelFile(Desired):
     """A model file that must be on the host before its engine starts.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slipway.auto import settled
-from slipway.desired import ContainerStack, Drain, HealthGate, HostDesired, Image, ModelFile, Package, Serving
+from slipway.desired import ContainerStack, Drain, HealthGate, HostDesired, Image, ModelFile, Package, Serving, Window
 from slipway.engine_facts import FACTS
 from slipway.engines import engine_plan
 from slipway.errors import PlanError, StaleLockError
@@ -71,7 +71,8 @@ def make_plan(
     gate = _gate(settings, model, engine, replicas)
     drain = Drain(settle=settle_seconds(settings), deadline=settings.drain.deadline)
     names = host_names(settings, stack)
-    waves = plan_waves(names, _policy(settings))
+    domains = host_domains(settings, names)
+    waves = plan_waves(names, _policy(settings), domains)
     return Plan(
         stack=stack,
         provider=settings.provider,
@@ -97,11 +98,12 @@ def make_plan(
             gpu=_gpu(advice),
             serving=_serving(gate, drain),
         ),
-        hosts=_hosts(settings, names, {name: wave.index for wave in waves for name in wave.hosts}),
+        hosts=_hosts(settings, names, {name: wave.index for wave in waves for name in wave.hosts}, domains),
         waves=waves,
         gate=gate,
         drain=drain,
         scaling=_scaling(advice),
+        windows=tuple(Window(cron=w.cron, seconds=w.duration, zone=w.zone) for w in settings.rollout.windows),
     )
 
 
@@ -111,6 +113,14 @@ def host_names(settings: Settings, stack: str) -> tuple[str, ...]:
         return tuple(host.name for host in settings.ssh.inventory)
     label = re.sub(r"[^a-z0-9]+", "-", stack.lower()).strip("-")[:56] or "host"
     return tuple(f"{label}-{index}" for index in range(settings.hosts.count))
+
+
+def host_domains(settings: Settings, names: tuple[str, ...]) -> dict[str, str | None]:
+    """What each host fails together with: what the inventory says, or the cloud's zone."""
+    if settings.provider == "ssh":
+        return {host.name: host.domain for host in settings.ssh.inventory}
+    zone = settings.upcloud.zone if settings.provider == "upcloud" else None
+    return dict.fromkeys(names, zone)
 
 
 class _Images:
@@ -239,9 +249,11 @@ def docker_size(size: int) -> str:
     return str(size)
 
 
-def _hosts(settings: Settings, names: tuple[str, ...], wave: Mapping[str, int]) -> tuple[HostPlan, ...]:
+def _hosts(
+    settings: Settings, names: tuple[str, ...], wave: Mapping[str, int], domains: Mapping[str, str | None]
+) -> tuple[HostPlan, ...]:
     if settings.provider != "ssh":
-        return tuple(HostPlan(name, wave[name]) for name in names)
+        return tuple(HostPlan(name, wave[name], domain=domains[name]) for name in names)
     return tuple(
         HostPlan(
             name=host.name,
@@ -250,6 +262,7 @@ def _hosts(settings: Settings, names: tuple[str, ...], wave: Mapping[str, int]) 
             ssh_port=host.port,
             ssh_user=host.user or settings.ssh.user,
             host_key=host.host_key,
+            domain=host.domain,
         )
         for host in settings.ssh.inventory
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from slipway.desired import Drain, HealthGate, HostDesired, Image, ModelFile
+from slipway.desired import Drain, HealthGate, HostDesired, Image, ModelFile, Window
 
 CONTAINER_UID = 65532
 """uid and gid of every container: the `nonroot` of distroless images"""
@@ -97,15 +97,18 @@ class HostPlan:
     ssh_port: int = 22
     ssh_user: str = "root"
     host_key: str | None = None
+    domain: str | None = None
+    """what it fails together with: a zone, a rack; None where nobody said"""
 
 
 @dataclass(frozen=True)
 class WavePlan:
-    """Hosts that change together, and the bake time (seconds) of the gate behind them."""
+    """Hosts that change together, all of one failure domain, and the bake time (seconds) of the gate behind them."""
 
     index: int
     hosts: tuple[str, ...]
     bake_seconds: float
+    domain: str | None = None
 
 
 @dataclass(frozen=True)
@@ -142,3 +145,5 @@ class Plan:
     drain: Drain
     scaling: ScalingPlan | None = None
     """None where no advice was asked for"""
+    windows: tuple[Window, ...] = ()
+    """when a host may go to another release; at any time where there are none"""

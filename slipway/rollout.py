@@ -1,9 +1,9 @@
-"""Waves: which hosts change together, from a list of hosts and a policy."""
+"""Waves: which hosts change together, from a list of hosts, their failure domains and a policy."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from slipway.plan_types import WavePlan
@@ -27,11 +27,17 @@ def share(size: int | str, hosts: int, *, up: bool) -> int:
     return max(1, -(-exact // 100) if up else exact // 100)
 
 
-def plan_waves(hosts: Sequence[str], policy: Policy) -> tuple[WavePlan, ...]:
-    """Every host in exactly one wave, in the order given, the canary first.
+def plan_waves(
+    hosts: Sequence[str], policy: Policy, domains: Mapping[str, str | None] | None = None
+) -> tuple[WavePlan, ...]:
+    """Every host in exactly one wave, the canary first.
 
-    A share is rounded up for `wave` (the rollout ends) and down for `max_unavailable` (the promise holds), to one host
-    at least. Behind the last wave nothing waits, so its bake time is 0.
+    `domains` says what each host fails together with. One domain is finished before the next begins, in the order in
+    which the hosts first name them, and no wave spans two: a change that breaks whole domains is seen in one. Hosts
+    without a domain are one more. Within a domain the order is the one given.
+
+    A share is of the whole fleet. It is rounded up for `wave` (the rollout ends) and down for `max_unavailable` (the
+    promise holds), to one host at least. Behind the last wave nothing waits, so its bake time is 0.
     """
     largest = share(policy.wave, len(hosts), up=True)
     limit = math.inf
@@ -39,10 +45,20 @@ def plan_waves(hosts: Sequence[str], policy: Policy) -> tuple[WavePlan, ...]:
         limit = share(policy.max_unavailable, len(hosts), up=False)
     sizes = [min(policy.canary, limit)] if policy.canary else []
     waves: list[WavePlan] = []
-    start = 0
-    while start < len(hosts):
-        size = int(sizes.pop() if sizes else min(largest, limit))
-        members = tuple(hosts[start : start + size])
-        start += size
-        waves.append(WavePlan(len(waves), members, policy.bake if start < len(hosts) else 0.0))
+    left = len(hosts)
+    for domain, members in _by_domain(hosts, domains or {}).items():
+        start = 0
+        while start < len(members):
+            size = int(sizes.pop() if sizes else min(largest, limit))
+            chosen = tuple(members[start : start + size])
+            start += size
+            left -= len(chosen)
+            waves.append(WavePlan(len(waves), chosen, policy.bake if left else 0.0, domain))
     return tuple(waves)
+
+
+def _by_domain(hosts: Sequence[str], domains: Mapping[str, str | None]) -> dict[str | None, list[str]]:
+    found: dict[str | None, list[str]] = {}
+    for host in hosts:
+        found.setdefault(domains.get(host), []).append(host)
+    return found

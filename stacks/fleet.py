@@ -63,6 +63,7 @@ class Fleet(pulumi.ComponentResource):
             host.name,
             connection=host.connection,
             desired=args.plan.host.model_dump(mode="json"),
+            windows=[window.model_dump(mode="json") for window in args.plan.windows] or None,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[gate] if gate else [], deleted_with=host.machine),
         )
         certificate = Certificate(

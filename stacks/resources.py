@@ -177,16 +177,21 @@ class Host(pulumi.CustomResource):
         *,
         connection: Object,
         desired: Object,
+        windows: Sequence[Object] | None = None,
         triggers: Object | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """`connection`, `desired`: fields of `slipway.desired.Connection` and `HostDesired`."""
+        """`connection`, `desired`, each of `windows`: fields of `slipway.desired.Connection`, `HostDesired`, `Window`.
+
+        Outside of its windows an update does not begin to bring the host to another release; at any time without.
+        """
         super().__init__(
             "slipway:index:Host",
             resource_name,
             {
                 "connection": connection,
                 "desired": desired,
+                "windows": windows,
                 "triggers": triggers,
                 **_outputs("host_key", "release", "boot_id", "changed", "drift"),
             },

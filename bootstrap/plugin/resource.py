@@ -31,8 +31,9 @@ _PYTHON_TYPES: dict[Type, tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class Input:
-    """One input property. `replace`: a change needs a new resource. `default` is filled in when work is done and is
-    never stored, so that a new default in a later version is no difference."""
+    """One input property. `replace`: a change needs a new resource. `quiet`: a change alone is nothing to do.
+    `default` is filled in when work is done and is never stored, so that a new default in a later version is no
+    difference."""
 
     name: str
     type: Type
@@ -40,6 +41,7 @@ class Input:
     required: bool = True
     secret: bool = False
     replace: bool = False
+    quiet: bool = False
     default: Any = None
 
 

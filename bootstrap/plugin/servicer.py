@@ -105,7 +105,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         outputs, old, new = decode(request.olds), decode(request.old_inputs), decode(request.news)
 
         def run(resource: Resource, operation: Operation) -> provider_pb2.DiffResponse:
-            ignored = set(request.ignoreChanges)
+            ignored = {*request.ignoreChanges, *(known.name for known in resource.inputs if known.quiet)}
             found = [
                 change
                 for change in (

@@ -17,7 +17,8 @@ from slipway.releases import load_releases
 from slipway.settings import cloud_rules, sizing_rules
 from slipway.settings.finding import Finding, engine_is_open
 from slipway.settings.sections import Settings
-from slipway.units import MIB, about_bytes, format_duration
+from slipway.units import MIB, BadValueError, about_bytes, format_duration
+from slipway.windows import check_cron, check_length, check_zone
 
 RESERVED_PORTS = {
     22: "SSH",
@@ -295,6 +296,15 @@ def rollout(settings: Settings) -> Iterator[Finding]:
         yield Finding(("rollout", "canary"), what, f"Write {policy.max_unavailable} or fewer", used)
 
 
+def windows(settings: Settings) -> Iterator[Finding]:
+    for index, window in enumerate(settings.rollout.windows):
+        for field, check in (("cron", check_cron), ("duration", check_length), ("zone", check_zone)):
+            try:
+                check(getattr(window, field))
+            except BadValueError as error:
+                yield Finding(("rollout", "windows", index, field), error.what, error.fix)
+
+
 RULES: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     provider,
     inventory,
@@ -307,6 +317,7 @@ RULES: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     sizes,
     apt_sources,
     rollout,
+    windows,
     secrets,
     *sizing_rules.RULES,
     *cloud_rules.RULES,

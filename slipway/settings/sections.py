@@ -25,6 +25,7 @@ LinuxUser = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$"
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 EngineVersion = Annotated[str, StringConstraints(pattern=r"^v?[0-9]+(\.[0-9]+){0,3}(\.x)?$")]
 KvDtype = Literal["auto", "bf16", "fp16", "fp8", "nvfp4", "q8_0", "q4_0"]
+Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Wave = HostsOrPercent
 
 
@@ -144,6 +145,8 @@ class InventoryHost(Section):
     """Login, when it is not the one of slipway:ssh.user."""
     host_key: base.HostKey | None = None
     """Its public key, as `ssh-keyscan` prints it without the address."""
+    domain: Label | None = None
+    """What it fails together with, such as a rack or a room. A roll-out finishes one domain before the next."""
 
 
 class SshSettings(Section):
@@ -192,6 +195,17 @@ class CollectorSettings(Section):
     """Above it the sidecar drops data instead of growing."""
 
 
+class WindowSettings(Section):
+    """A time in which hosts may go to another release."""
+
+    cron: str
+    """When it opens, as five fields of cron: "0 2 * * 1-5" is 02:00 from Monday to Friday."""
+    duration: Duration
+    """How long it is open, from "1m" to "7d"."""
+    zone: str = "UTC"
+    """Time zone that cron is meant in, such as Europe/Helsinki."""
+
+
 class RolloutSettings(Section):
     """How a change goes through the fleet."""
 
@@ -203,6 +217,9 @@ class RolloutSettings(Section):
     """How long the gate behind a wave watches errors and latency before the next one starts."""
     max_unavailable: Wave | None = None
     """Most hosts out of service at once; it caps every wave. A share is rounded down, to one host at least."""
+    windows: tuple[WindowSettings, ...] = ()
+    """Times in which hosts may go to another release; at any time when left out. A first install, drift and an update
+    that has begun do not wait."""
 
 
 class DrainSettings(Section):

@@ -31,6 +31,45 @@ def test_waves(count: int, policy: Policy) -> None:
         assert len(waves[0].hosts) == min(policy.canary, limit, count)
     assert all(wave.bake_seconds == policy.bake for wave in waves[:-1])
     assert not waves or waves[-1].bake_seconds == 0
+    assert waves == plan_waves(hosts, policy, dict.fromkeys(hosts)), "as if there were no domains"
+
+
+@given(st.lists(st.sampled_from([None, "a", "b", "c"]), max_size=60), POLICIES)
+def test_domains(given_domains: list[str | None], policy: Policy) -> None:
+    domains = {f"host-{index}": domain for index, domain in enumerate(given_domains)}
+    hosts = list(domains)
+    waves = plan_waves(hosts, policy, domains)
+    order = list(dict.fromkeys(given_domains))
+    rolled = [name for wave in waves for name in wave.hosts]
+    assert rolled == sorted(hosts, key=lambda name: (order.index(domains[name]), hosts.index(name)))
+    assert [wave.index for wave in waves] == list(range(len(waves)))
+    assert all({domains[name] for name in wave.hosts} == {wave.domain} for wave in waves), "no wave spans two"
+    seen = [wave.domain for wave in waves]
+    assert list(dict.fromkeys(seen)) == [key for index, key in enumerate(seen) if index == 0 or seen[index - 1] != key]
+    limit = len(hosts) if policy.max_unavailable is None else share(policy.max_unavailable, len(hosts), up=False)
+    assert all(len(wave.hosts) <= limit for wave in waves)
+    first = 1 if policy.canary else 0
+    assert all(len(wave.hosts) <= share(policy.wave, len(hosts), up=True) for wave in waves[first:])
+    if policy.canary and waves:
+        assert len(waves[0].hosts) == min(policy.canary, limit, given_domains.count(order[0]))
+    assert all(wave.bake_seconds == policy.bake for wave in waves[:-1])
+    assert not waves or waves[-1].bake_seconds == 0
+
+
+@pytest.mark.parametrize(
+    ("domains", "policy", "expected"),
+    [
+        ("aaabbb", Policy(canary=1, wave="50%"), ["0", "12", "345"]),
+        ("ababab", Policy(canary=1, wave="50%"), ["0", "24", "135"]),
+        ("aab", Policy(canary=3, wave="100%"), ["01", "2"]),
+        ("abc", Policy(canary=0, wave="100%"), ["0", "1", "2"]),
+        ("aaaabbbb", Policy(canary=1, wave="50%", max_unavailable=2), ["0", "12", "3", "45", "67"]),
+    ],
+)
+def test_a_domain_is_finished_before_the_next(domains: str, policy: Policy, expected: list[str]) -> None:
+    hosts = [str(index) for index in range(len(domains))]
+    waves = plan_waves(hosts, policy, dict(zip(hosts, domains, strict=True)))
+    assert ["".join(wave.hosts) for wave in waves] == expected
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,19 @@ def test_a_plan_becomes_hosts_services_and_gates(configure: Configure) -> None:
     assert "wave-2" not in steps, "nothing waits behind the last wave"
 
 
+def test_hosts_know_their_windows_and_waves_their_domains(configure: Configure) -> None:
+    hosts = inventory(4)
+    for index, host in enumerate(hosts["inventory"]):
+        host["domain"] = "ab"[index % 2]
+    window = {"cron": "0 2 * * 1-5", "duration": "4h", "zone": "Europe/Helsinki"}
+    preview = configure(ssh=hosts, rollout={"canary": 0, "wave": "100%", "bake": "1m", "windows": [window]}).preview()
+    steps = preview.resource_steps()
+    assert {"wave-0"} == {name for name in steps if name.startswith("wave-")}, "a wave for each of two domains"
+    planned = [event["resourcePreEvent"]["metadata"]["new"] for event in preview.events if "resourcePreEvent" in event]
+    told = [new["inputs"]["windows"] for new in planned if new["type"] == "slipway:index:Host"]
+    assert told == [[{"cron": "0 2 * * 1-5", "seconds": 14400, "zone": "Europe/Helsinki"}]] * 4
+
+
 ADVISED = {
     "gpu": "auto",
     "engine": None,

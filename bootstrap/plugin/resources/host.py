@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from threading import Event
 from typing import TYPE_CHECKING
 
-from bootstrap.plugin.codec import Values
+from bootstrap.plugin.codec import UNKNOWN, Values
 from bootstrap.plugin.operation import Operation
-from bootstrap.plugin.resource import Input, Output
+from bootstrap.plugin.resource import Failure, Input, Output
 from bootstrap.plugin.resources import drift
 from bootstrap.plugin.resources.connecting import CONNECTION, open_session, parse_connection, real_connect
 from bootstrap.plugin.resources.on_host import OnHost
-from bootstrap.plugin.resources.validation import parse
+from bootstrap.plugin.resources.validation import parse, problems
+from slipway.errors import HostError
 
 if TYPE_CHECKING:
     from bootstrap.host import HostReport
     from bootstrap.log import Log
     from bootstrap.plugin.resources.connecting import Connect
+    from bootstrap.receipts import Receipt
     from bootstrap.session import Session
     from bootstrap.verify import Drift
     from slipway.desired import Connection, HostDesired
@@ -32,6 +35,8 @@ class HostEdge:
     converge: Callable[[Session, HostDesired, Log, Event], HostReport]
     read: Callable[[Session, HostDesired], tuple[Drift, ...]]
     remove: Callable[[Session, HostDesired, Log, Event], None]
+    receipt: Callable[[Session], Receipt | None] | None = None
+    """reads the host's receipt; by default over the session"""
 
 
 class Host(OnHost[HostEdge]):
@@ -43,6 +48,10 @@ class Host(OnHost[HostEdge]):
         CONNECTION,
         Input("desired", "object", "what the release asks of it: slipway.desired.HostDesired"),
         Input("triggers", "object", "values whose change asks for another convergence", required=False),
+        # Asked when another release is to come; to open or close a window is nothing to do on a host.
+        Input(
+            "windows", "array", "when it may go to another release: slipway.desired.Window", required=False, quiet=True
+        ),
     )
     outputs = (
         Output("host_key", "string", "the OpenSSH host key line that was met", stable=True),
@@ -62,12 +71,54 @@ class Host(OnHost[HostEdge]):
 
         return HostDesired
 
+    def check(self, inputs: Values) -> list[Failure]:
+        from slipway.desired import Window  # noqa: PLC0415
+
+        windows = inputs.get("windows") or ()
+        found = () if windows is UNKNOWN else enumerate(windows)
+        wrong = [problem for index, window in found for problem in problems(Window, window, ("windows", index))]
+        return [*super().check(inputs), *wrong]
+
     def create(self, operation: Operation, inputs: Values) -> tuple[str, Values]:
         connection = parse_connection(inputs)
         return connection.name, self._converge(operation, connection.name, connection, inputs)
 
     def update(self, operation: Operation, resource_id: str, inputs: Values, outputs: Values) -> Values:
-        return self._converge(operation, resource_id, parse_connection(inputs, outputs), inputs)
+        connection = parse_connection(inputs, outputs)
+        self._ask_windows(operation, connection, inputs, outputs)
+        return self._converge(operation, resource_id, connection, inputs)
+
+    def _ask_windows(self, operation: Operation, connection: Connection, inputs: Values, outputs: Values) -> None:
+        """Raises HostError, before anything is touched, when the host would start for another release outside of its
+        windows.
+
+        The host's own receipt says whether it would start, and is read where that can matter only. A first install, an
+        update that has begun and a host that is out of service are gone on with at any time; a host that was put back
+        to its old release would start anew.
+        """
+        from slipway.desired import Window  # noqa: PLC0415
+        from slipway.windows import next_opening, open_until, opening_text  # noqa: PLC0415
+
+        windows = [parse(Window, window) for window in inputs.get("windows") or ()]
+        now = datetime.fromtimestamp(operation.now(), UTC)
+        wanted = inputs["desired"]["release"]
+        if not windows or outputs.get("release") == wanted or open_until(windows, now) is not None:
+            return
+        edge = self.edge
+        with open_session(edge.connect, operation, connection) as session:
+            receipt = (edge.receipt or _read_receipt)(session)
+        if receipt is None or receipt.state == "failed" or receipt.release == "":
+            return
+        if wanted in (receipt.release, receipt.target):
+            return
+        opening = next_opening(windows, now)
+        when = f"the next opens {opening_text(opening)}" if opening else "none ever opens again"
+        raise HostError(
+            f"it carries {receipt.release} and is to get {wanted}, and no maintenance window is open; {when}",
+            where=connection.name,
+            fix="Run `pulumi up` again then; or, to do it now, run "
+            "`pulumi config rm --path 'slipway:rollout.windows'`, `pulumi up`, and put the windows back",
+        )
 
     def _converge(self, operation: Operation, resource_id: str, connection: Connection, inputs: Values) -> Values:
         desired = parse(self.model(), inputs["desired"])
@@ -84,3 +135,12 @@ class Host(OnHost[HostEdge]):
             "changed": list(report.changed),
             "drift": {},
         }
+
+
+def _read_receipt(session: Session) -> Receipt | None:
+    from bootstrap import receipts  # noqa: PLC0415
+    from bootstrap.facts import Query, gather  # noqa: PLC0415
+    from bootstrap.facts.runtime import RECEIPT  # noqa: PLC0415
+    from bootstrap.facts.system import SYSTEM  # noqa: PLC0415
+
+    return receipts.read(gather(session, (SYSTEM, RECEIPT), Query()))
