@@ -8,6 +8,7 @@ Each effect imports what it uses when it is called, so that `slipway --help` ans
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ def effects() -> Effects:
         templates=_templates,
         read_start=_read_start,
         list_folder=_list_folder,
+        now=lambda: datetime.now(UTC),
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, ParamSpec
 import typer
 
 from slipway.cli.effects import Effects
-from slipway.errors import Problem, ReleaseError, SettingsError, SlipwayError
+from slipway.errors import PlanError, Problem, ReleaseError, SettingsError, SlipwayError
 
 if TYPE_CHECKING:
     from slipway.advice.types import Advice
@@ -171,10 +171,25 @@ def _add_releases(app: typer.Typer, effects: Effects) -> None:
 def _add_plan(app: typer.Typer, effects: Effects) -> None:
     @app.command()
     @sentences
-    def plan(file: StackFile, as_json: AsJson = False) -> None:
+    def plan(
+        file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="Stack file; or name its --stack.")] = None,
+        *,
+        stack: Annotated[
+            str | None, typer.Option("--stack", metavar="NAME", help="The stack of stacks/Pulumi.NAME.yaml.")
+        ] = None,
+        to: Annotated[
+            str | None,
+            typer.Option("--to", metavar="RELEASE", help="Say what a roll-out to it changes, takes and leaves up."),
+        ] = None,
+        as_json: AsJson = False,
+    ) -> None:
         """Say what a stack file leads to: hosts, waves, ports, images, deadlines and how they are computed."""
         from slipway.cli.show import plan_data, show_plan
 
+        file = _file_of(file, stack)
+        if to is not None:
+            _show_rollout(effects, file, to, as_json=as_json)
+            return
         made, settings, advice = _plan(effects, file)
         if as_json:
             typer.echo(json.dumps(plan_data(made, settings, advice), indent=2, ensure_ascii=False))
@@ -219,13 +234,51 @@ def stack_name(file: str) -> str:
     return "stack" if name == "Pulumi" else name.removeprefix("Pulumi.")
 
 
-def _plan(effects: Effects, file: str) -> tuple[Plan, Settings, Advice | None]:
-    """The plan of a stack file, its settings with what advice chose, and the advice."""
+def _file_of(file: str | None, stack: str | None) -> str:
+    if file is not None and stack is None:
+        return file
+    if stack is not None and file is None:
+        return f"stacks/Pulumi.{stack}.yaml"
+    what = "neither a stack file nor a stack is named" if file is None else "a stack file and a stack are named"
+    raise PlanError(what, where="slipway plan", fix="Write a FILE, or --stack NAME")
+
+
+def _show_rollout(effects: Effects, file: str, release: str, *, as_json: bool) -> None:
+    from slipway.cli.forecasting import forecast_data, show_forecast
+    from slipway.forecast import forecast
+
+    now = effects.now()
+    old, _, _ = _plan(effects, file)
+    new, settings, _ = _plan(effects, file, release)
+    found = forecast(old, new, settings, now)
+    if as_json:
+        typer.echo(json.dumps(forecast_data(found, new, now), indent=2, ensure_ascii=False))
+    else:
+        show_forecast(found, new, now)
+
+
+def _with_release(settings: Settings, file: str, name: str) -> Settings:
+    """The settings with another release. Raises `SettingsError` where the rest of them does not go with it."""
+    from slipway.releases import load_release
+    from slipway.settings.explain import dotted
+    from slipway.settings.rules import findings
+
+    load_release(name)
+    other = settings.model_copy(update={"release": name})
+    wrong = tuple(Problem(dotted(item.loc), item.what, item.fix) for item in findings(other))
+    if wrong:
+        raise SettingsError(f"{file} with release {name}", wrong)
+    return other
+
+
+def _plan(effects: Effects, file: str, to: str | None = None) -> tuple[Plan, Settings, Advice | None]:
+    """The plan of a stack file, its settings with what advice chose, and the advice; with the release `to` if given."""
     from slipway.auto import settled
     from slipway.plan import make_plan, with_placeholders
     from slipway.releases import load_lock, load_release
 
-    settings, advice = settled(read_settings(effects, file))
+    asked = read_settings(effects, file)
+    settings, advice = settled(asked if to is None else _with_release(asked, file, to))
     release = load_release(settings.release)
     images = with_placeholders(release, effects.built_images())
     made = make_plan(settings, release, load_lock(release.name), images, stack=stack_name(file), advice=advice)

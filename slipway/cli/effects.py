@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from slipway.plan import BuiltImage
     from slipway.releases import Lock, Release, Resolved
 
@@ -34,3 +36,5 @@ class Effects:
     """the first bytes of a file, at most so many, and its size in all"""
     list_folder: Callable[[str], tuple[str, ...]]
     """names in a folder; raises `NotADirectoryError` for a file"""
+    now: Callable[[], datetime]
+    """the time, aware of its zone"""

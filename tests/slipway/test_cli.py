@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,7 @@ class World:
             templates=lambda: TEMPLATES,
             read_start=lambda path, limit: (self.read(path).encode()[:limit], len(self.read(path).encode())),
             list_folder=self.list_folder,
+            now=lambda: datetime.fromisoformat("2026-11-26T12:00+02:00"),
         )
 
     def bundle(self, release: Release, lock: Lock, path: str) -> int:
@@ -315,10 +317,10 @@ def test_help_imports_nothing_heavy() -> None:
         "import sys\n"
         "from slipway.cli import Effects, build_app\n"
         "try:\n"
-        "    build_app(Effects(*[None] * 9))(['--help'])\n"
+        "    build_app(Effects(*[None] * 10))(['--help'])\n"
         "except SystemExit as end:\n"
         "    assert not end.code\n"
-        "heavy = {'pydantic', 'jinja2', 'yaml', 'rich', 'pulumi', 'paramiko', 'grpc', 'httpx'}\n"
+        "heavy = {'cronsim', 'pydantic', 'jinja2', 'yaml', 'rich', 'pulumi', 'paramiko', 'grpc', 'httpx'}\n"
         "print('HEAVY', sorted(heavy & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
