@@ -15,6 +15,7 @@ from slipway.gates import completion_deadline, health_deadline
 from slipway.plan_types import Plan
 from slipway.settings import Settings
 from slipway.units import about_bytes, format_duration
+from slipway.windows import window_text
 
 if TYPE_CHECKING:
     from slipway.advice.types import Advice
@@ -78,6 +79,9 @@ def rows(plan: Plan, settings: Settings, advice: Advice | None = None) -> Iterat
     yield "packages", f"{len(plan.host.packages)} at exact versions, on {plan.host.os}"
     for wave in plan.waves:
         bake = f", then {format_duration(wave.bake_seconds)} of watching" if wave.bake_seconds else ""
-        yield "" if wave.index else "waves", f"{wave.index}: {', '.join(wave.hosts)}{bake}"
+        domain = f" of {wave.domain}" if wave.domain is not None else ""
+        yield "" if wave.index else "waves", f"{wave.index}: {', '.join(wave.hosts)}{domain}{bake}"
+    for index, window in enumerate(plan.windows):
+        yield "" if index else "windows", window_text(window)
     yield "deadlines", f"healthy: {health_deadline(settings, size).why}"
     yield "", f"first completion: {completion_deadline(settings, size).why}"

@@ -218,6 +218,12 @@ def test_the_file_does_for_the_stack(world: World) -> None:
     assert world.run("plan", "--stack", "prod").stdout == world.run("plan", "stacks/Pulumi.prod.yaml").stdout
 
 
+def test_the_plan_shows_domains_and_windows(world: World) -> None:
+    shown = world.run("plan", "--stack", "prod").stdout
+    assert "1: gpu-2, gpu-3 of rack-a, then 10m of watching" in shown
+    assert "0 2 * * 1-5 for 2h, Europe/Helsinki" in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
