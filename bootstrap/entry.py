@@ -7,7 +7,7 @@ Each effect imports what it uses when it is called, so that `slipway --help` ans
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from slipway.cli import Effects, build_app
 
 if TYPE_CHECKING:
+    from slipway.cli.status import HostStatus
     from slipway.plan import BuiltImage
     from slipway.releases import Lock, Release, Resolved
 
@@ -38,6 +39,7 @@ def effects() -> Effects:
         built_images=_built_images,
         templates=_templates,
         read_start=_read_start,
+        host_statuses=_host_statuses,
         list_folder=_list_folder,
         now=lambda: datetime.now(UTC),
     )
@@ -76,6 +78,12 @@ def _read_start(path: str, limit: int) -> tuple[bytes, int]:
     from bootstrap.commands.model_files import read_start
 
     return read_start(path, limit)
+
+
+def _host_statuses(stack: str, every: float | None) -> Iterator[Sequence[HostStatus]]:
+    from bootstrap.commands.status import host_statuses
+
+    return host_statuses(stack, every)
 
 
 def _list_folder(path: str) -> tuple[str, ...]:

@@ -32,6 +32,12 @@ class Connection(Desired):
     host_key: str | None = None
     host_key_policy: HostKeyPolicy = "pinned"
 
+    def pinned_to(self, seen: str | None) -> Connection:
+        """Pinned to the host key that was met on first sight, where none was known before."""
+        if self.host_key is not None or not seen:
+            return self
+        return self.model_copy(update={"host_key": seen, "host_key_policy": "pinned"})
+
 
 class Package(Desired):
     """One Debian package at one exact version."""

@@ -39,8 +39,10 @@ def build_app(effects: Effects) -> typer.Typer:
     )
     from slipway.cli.advising import add_advise
     from slipway.cli.fitting import add_fit
+    from slipway.cli.status import add_status
 
-    for add in (_add_check, _add_schema, _add_lock, _add_releases, _add_plan, _add_render, add_fit, add_advise):
+    parts = (_add_check, _add_schema, _add_lock, _add_releases, _add_plan, _add_render, add_fit, add_advise, add_status)
+    for add in parts:
         add(app, effects)
     return app
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from slipway.cli.status import HostStatus
     from slipway.plan import BuiltImage
     from slipway.releases import Lock, Release, Resolved
 
@@ -34,6 +35,8 @@ class Effects:
     """texts of the template folder, as `slipway.render.load_templates` returns them"""
     read_start: Callable[[str, int], tuple[bytes, int]]
     """the first bytes of a file, at most so many, and its size in all"""
+    host_statuses: Callable[[str, float | None], Iterable[Sequence[HostStatus]]]
+    """how every host of a stack stands, asked on the hosts; once, or each so many seconds for ever"""
     list_folder: Callable[[str], tuple[str, ...]]
     """names in a folder; raises `NotADirectoryError` for a file"""
     now: Callable[[], datetime]

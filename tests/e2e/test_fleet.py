@@ -5,6 +5,7 @@ The tests go in order, on two machines and one stack.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import ssl
@@ -182,6 +183,18 @@ def test_the_canary_goes_first_and_the_gate_lets_the_rest_follow(stack: Stack) -
     ]
     assert order == ["h1", "wave-0", "h2"], up.diagnostics()
     assert [stack.ask(index) for index in range(2)] == [200, 200]
+
+
+def test_status_asks_the_hosts(stack: Stack) -> None:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("slipway"), "status", "--stack", stack.project.stack, "--json"],
+        cwd=stack.project.folder, env=stack.project.env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = json.loads(done.stdout)
+    assert [(host["name"], host["wave"], host["state"], host["engines_up"]) for host in shown] == [
+        ("h1", 0, "converged", 1), ("h2", 1, "converged", 1),
+    ]  # fmt: skip
 
 
 def test_nothing_is_left_to_do(stack: Stack) -> None:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from slipway.cli import Effects, build_app
 from slipway.cli.app import stack_name
+from slipway.cli.status import HostStatus
 from slipway.errors import ReleaseError
 from slipway.releases import Lock, Release, Resolved, load_lock, lock_path
 from slipway.settings import schema_text
@@ -33,6 +34,7 @@ class World:
 
     def __init__(self, files: Mapping[str, str]) -> None:
         self.files = dict(files)
+        self.looks: list[list[HostStatus]] = []
         self.effects = Effects(
             read_text=self.read,
             write_text=self.write,
@@ -42,6 +44,7 @@ class World:
             built_images=lambda: BUILT,
             templates=lambda: TEMPLATES,
             read_start=lambda path, limit: (self.read(path).encode()[:limit], len(self.read(path).encode())),
+            host_statuses=lambda stack, every: self.looks,
             list_folder=self.list_folder,
             now=lambda: datetime.fromisoformat("2026-11-26T12:00+02:00"),
         )
@@ -317,7 +320,7 @@ def test_help_imports_nothing_heavy() -> None:
         "import sys\n"
         "from slipway.cli import Effects, build_app\n"
         "try:\n"
-        "    build_app(Effects(*[None] * 10))(['--help'])\n"
+        "    build_app(Effects(*[None] * 11))(['--help'])\n"
         "except SystemExit as end:\n"
         "    assert not end.code\n"
         "heavy = {'cronsim', 'pydantic', 'jinja2', 'yaml', 'rich', 'pulumi', 'paramiko', 'grpc', 'httpx'}\n"
@@ -326,3 +329,38 @@ def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "check" in done.stdout
     assert done.stdout.splitlines()[-1] == "HEAVY []"
+
+
+WELL = HostStatus("h1", "10.0.0.1", 0, "r2", "r2", "converged", engines=2, engines_up=2)
+AT_WORK = HostStatus("h2", "10.0.0.2", 1, "r1", "r2", "updating", "packages", stopped=True, engines=1, drift={"a": "b"})
+DRIFTED = replace(WELL, name="h3", wave=2, drift={f"packages.p{index}": "expected 1, found 2" for index in range(5)})
+DOWN = HostStatus("h4", "10.0.0.4", 2, problem="no answer on 10.0.0.4:22")
+
+
+def test_status_shows_each_host(world: World) -> None:
+    world.looks = [[DOWN, DRIFTED, AT_WORK, WELL]]
+    result = world.run("status", "--stack", "prod")
+    assert result.exit_code == 4
+    words = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert words[0] == "wave host release state traffic off"
+    assert words[1] == "0 h1 10.0.0.1 r2 converged 2 of 2 engines up"
+    assert words[2] == "1 h2 10.0.0.2 r1 → r2 updating (packages) none: let go"
+    assert "2 h4 10.0.0.4 none no answer unknown no answer on 10.0.0.4:22" in words
+    assert "packages.p2: expected 1, found 2" in words
+    assert words[-1] == "and 2 more"
+
+
+def test_status_of_a_stack_where_all_is_well(world: World) -> None:
+    world.looks = [[WELL]]
+    result = world.run("status", "--stack", "prod", "--json")
+    assert result.exit_code == 0
+    shown = json.loads(result.stdout)
+    assert (shown[0]["name"], shown[0]["well"], shown[0]["drift"]) == ("h1", True, {})
+
+
+def test_status_that_looks_again_prints_a_line_of_json_a_look(world: World) -> None:
+    world.looks = [[AT_WORK], [WELL]]
+    result = world.run("status", "--stack", "prod", "--json", "--watch", "5")
+    assert [json.loads(line)[0]["state"] for line in result.stdout.splitlines()] == ["updating", "converged"]
+    assert result.exit_code == 0
+    assert "converged" in world.run("status", "--stack", "prod", "--watch", "5").stdout

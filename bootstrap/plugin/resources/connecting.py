@@ -40,11 +40,7 @@ def parse_connection(inputs: Values, outputs: Values | None = None) -> Connectio
     """The connection, with the host key that was pinned on first sight when the inputs name none."""
     from slipway.desired import Connection  # noqa: PLC0415  pydantic loads slowly
 
-    connection = parse(Connection, inputs["connection"])
-    pinned = (outputs or {}).get("host_key")
-    if connection.host_key is None and pinned:
-        connection = connection.model_copy(update={"host_key": pinned, "host_key_policy": "pinned"})
-    return connection
+    return parse(Connection, inputs["connection"]).pinned_to((outputs or {}).get("host_key"))
 
 
 def open_session(
