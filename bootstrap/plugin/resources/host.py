@@ -93,8 +93,8 @@ class Host(OnHost[HostEdge]):
         windows.
 
         The host's own receipt says whether it would start, and is read where that can matter only. A first install, an
-        update that has begun and a host that is out of service are gone on with at any time; a host that was put back
-        to its old release would start anew.
+        update that has begun, a host that is out of service and the way back to the release before this one are gone on
+        with at any time; a host that was put back to its old release would start anew.
         """
         from slipway.desired import Window  # noqa: PLC0415
         from slipway.windows import next_opening, open_until, opening_text  # noqa: PLC0415
@@ -109,7 +109,7 @@ class Host(OnHost[HostEdge]):
             receipt = (edge.receipt or _read_receipt)(session)
         if receipt is None or receipt.state == "failed" or receipt.release == "":
             return
-        if wanted in (receipt.release, receipt.target):
+        if wanted in (receipt.release, receipt.target, receipt.previous):
             return
         opening = next_opening(windows, now)
         when = f"the next opens {opening_text(opening)}" if opening else "none ever opens again"

@@ -141,6 +141,14 @@ def test_a_host_that_was_put_back_waits_for_the_next_window(world: World) -> Non
     assert world.update(kept, "old").values["release"] == "old", "to confirm what it carries does not wait"
 
 
+def test_the_way_back_does_not_wait(world: World) -> None:
+    made = world.install()
+    world.time = NIGHT
+    made = world.update(made)
+    world.time = NOON
+    assert world.update(made, "old").values["release"] == "old"
+
+
 def test_a_first_install_that_failed_goes_on_to_any_release(world: World) -> None:
     assert world.served is not None
     world.time = NOON
