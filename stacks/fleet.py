@@ -20,6 +20,11 @@ TEMPLATES = Path(__file__).resolve().parent.parent / "templates" / "host"
 TLS = "/etc/slipway/tls"
 KEYS_ACL = "/etc/slipway/keys.acl"
 
+MOST_PEERS = 8
+"""hosts of later waves that a gate compares with: their median moves little with more, and each costs a connection"""
+HOST_TRIGGER = "the host below"
+"""among the triggers of a gate, beside names of hosts, none of which has a blank"""
+
 
 @dataclass(frozen=True)
 class FleetArgs:
@@ -53,7 +58,7 @@ class Fleet(pulumi.ComponentResource):
             placed = [self._place(args, host, gate, service) for host in members]
             services += placed
             if wave is not args.plan.waves[-1]:
-                gate = self._gate(wave, members, placed)
+                gate = self._gate(args, wave, placed)
         self.completion = services[0].completion
         self.register_outputs({"completion": self.completion})
 
@@ -82,12 +87,19 @@ class Fleet(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[converged], deleted_with=host.machine),
         )
 
-    def _gate(self, wave: WavePlan, hosts: list[Host], services: list[Service]) -> Gate:
+    def _gate(self, args: FleetArgs, wave: WavePlan, services: list[Service]) -> Gate:
+        plan = args.plan
+        by_name = {host.name: host for host in args.hosts}
+        later = [host for other in plan.waves if other.index > wave.index for host in other.hosts]
+        changed = {host: service.fingerprint for host, service in zip(wave.hosts, services, strict=True)}
         return Gate(
             f"wave-{wave.index}",
-            connections=[host.connection for host in hosts],
+            connections=[by_name[host].connection for host in wave.hosts],
             bake_seconds=wave.bake_seconds,
-            triggers={host.name: service.fingerprint for host, service in zip(hosts, services, strict=True)},
+            # A change below the service leaves its fingerprint as it is: another driver, another runtime.
+            triggers={**changed, HOST_TRIGGER: _digest(plan.host.model_dump_json())},
+            engines=[f"{replica.url}{plan.engine.metrics_path}" for replica in plan.replicas],
+            peers=[by_name[host].connection for host in later[:MOST_PEERS]],
             opts=pulumi.ResourceOptions(parent=self, depends_on=services),
         )
 
@@ -115,3 +127,7 @@ def _secret_file(path: str, content: pulumi.Input[str]) -> dict[str, object]:
 def _key_digest(api_key: str) -> str:
     """The proxy compares digests, so that no host holds the key itself."""
     return hashlib.sha256(api_key.encode()).hexdigest() + "\n"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -244,10 +244,10 @@ class Service(pulumi.CustomResource):
 
 
 class Gate(pulumi.CustomResource):
-    """Waits the bake time and asks the proxies' metrics, so that what depends on it only starts when all is well."""
+    """Watches the hosts of a wave for the bake time, so that what depends on it only starts when all is well."""
 
-    latency: pulumi.Output[dict[str, float]]
-    """host to mean latency in seconds when the gate passed"""
+    figures: pulumi.Output[dict[str, dict[str, float]]]
+    """host to mean times in seconds when the gate passed: latency, first_byte, first_token, per_token"""
     requests: pulumi.Output[dict[str, float]]
     """host to requests seen in the bake time"""
 
@@ -259,12 +259,19 @@ class Gate(pulumi.CustomResource):
         bake_seconds: pulumi.Input[float],
         triggers: Object | None = None,
         metrics_url: pulumi.Input[str] | None = None,
+        engines: Sequence[pulumi.Input[str]] | None = None,
+        peers: Sequence[Object] | None = None,
+        bake_first: pulumi.Input[bool] | None = None,
         max_error_ratio: pulumi.Input[float] | None = None,
         max_latency_ratio: pulumi.Input[float] | None = None,
+        max_ttft_ratio: pulumi.Input[float] | None = None,
+        max_tpot_ratio: pulumi.Input[float] | None = None,
         min_requests: pulumi.Input[int] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """`triggers`: fingerprints of what the wave changed; the gate asks again when one differs."""
+        """`triggers`: fingerprints of what the wave changed; the gate asks again when one differs. `engines`: URLs of
+        the engines' metrics, on the hosts. `peers`: hosts not yet changed, to compare with where the gate has no
+        figures of an earlier passage. `bake_first`: bake when it is created, too, not only when triggers change."""
         super().__init__(
             "slipway:index:Gate",
             resource_name,
@@ -273,10 +280,15 @@ class Gate(pulumi.CustomResource):
                 "bake_seconds": bake_seconds,
                 "triggers": triggers,
                 "metrics_url": metrics_url,
+                "engines": engines,
+                "peers": peers,
+                "bake_first": bake_first,
                 "max_error_ratio": max_error_ratio,
                 "max_latency_ratio": max_latency_ratio,
+                "max_ttft_ratio": max_ttft_ratio,
+                "max_tpot_ratio": max_tpot_ratio,
                 "min_requests": min_requests,
-                **_outputs("latency", "requests"),
+                **_outputs("figures", "requests"),
             },
             opts,
         )

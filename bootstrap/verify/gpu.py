@@ -71,7 +71,7 @@ def _gpus(facts: Facts, wanted: GpuDesired) -> Iterator[Check]:
     for gpu in gpus:
         yield from _one(gpu, wanted)
     for xid in facts.xids:
-        if _serious(xid):
+        if serious(xid):
             index = addresses.get(_address(xid.address))
             where = xid.address if index is None else str(index)
             yield Check(
@@ -93,7 +93,8 @@ def _one(gpu: Gpu, wanted: GpuDesired) -> Iterator[Check]:
     yield equal(f"{pin}.settings", "as wanted", unset(gpu, wanted) or "as wanted")
 
 
-def _serious(xid: Xid) -> bool:
+def serious(xid: Xid) -> bool:
+    """Whether the GPU, its driver or its links are at fault, not a program on it."""
     return xid.code not in BY_APPLICATIONS and "Nonfatal" not in xid.said
 
 

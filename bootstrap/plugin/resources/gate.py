@@ -1,19 +1,32 @@
-"""`slipway:index:Gate`: stands between two waves; opens when the traffic behind it is as good as it was."""
+"""`slipway:index:Gate`: stands between two waves; opens when the hosts behind it are as well as they were."""
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bootstrap.plugin.codec import UNKNOWN, Values
 from bootstrap.plugin.operation import Operation
 from bootstrap.plugin.resource import Failure, Input, Output, Resource
-from bootstrap.plugin.resources.connecting import open_session, real_connect
-from bootstrap.plugin.resources.traffic import Limits, Traffic, parse_metrics, regression
+from bootstrap.plugin.resources.connecting import READ_DEADLINE, open_session, real_connect
+from bootstrap.plugin.resources.judgement import (
+    TIMES,
+    Figures,
+    Finding,
+    Limits,
+    Reading,
+    baselines,
+    figures,
+    judge,
+    kept_times,
+    known_times,
+    repeated,
+    unwell,
+)
 from bootstrap.plugin.resources.validation import parse, problems
-from slipway.errors import CancelledError, ServiceError
+from slipway.errors import CancelledError, ServiceError, SlipwayError
 
 if TYPE_CHECKING:
     from bootstrap.plugin.resources.connecting import Connect
@@ -22,6 +35,17 @@ if TYPE_CHECKING:
 HOSTS_AT_ONCE = 32
 TELL_EVERY = 1.0
 """seconds between two status lines"""
+LOOK_EVERY = 10.0
+"""seconds between two looks at the hosts: what a regression costs before the bake stops"""
+
+LIMITS = {
+    "max_error_ratio": 0.01,
+    "max_latency_ratio": 1.5,
+    "max_ttft_ratio": 1.5,
+    "max_tpot_ratio": 1.25,
+    "min_requests": 20,
+}
+"""the inputs that say what a regression is, with what holds when they are left out"""
 
 
 @dataclass(frozen=True)
@@ -29,24 +53,36 @@ class GateEdge:
     """What this resource calls; `bootstrap.ssh`, or a fake."""
 
     connect: Connect
+    look_every: float = LOOK_EVERY
 
 
 class Gate(Resource):
-    """Asks when it is created, and again when `triggers` changed. It keeps nothing of a failure: the next `up` asks."""
+    """Looks once when it is created: nothing served on the hosts of a new wave before, so nothing is there to compare
+    with. Bakes when `triggers` changed. It keeps nothing of a failure: the next `up` asks."""
 
     token = "slipway:index:Gate"  # noqa: S105
-    about = "Waits the bake time and asks the proxies' metrics before the next wave may start."
+    about = "Watches the hosts of a wave for the bake time before the next wave may start: traffic, restarts, Xids."
     inputs = (
         Input("connections", "array", "hosts of the wave: slipway.desired.Connection, each"),
-        Input("bake_seconds", "number", "how long traffic is watched"),
+        Input("bake_seconds", "number", "how long the hosts are watched"),
         Input("triggers", "object", "fingerprints of what the wave changed", required=False),
         Input("metrics_url", "string", "on the host", required=False, default="http://127.0.0.1:8404/metrics"),
-        Input("max_error_ratio", "number", "share of 5xx responses", required=False, default=0.01),
-        Input("max_latency_ratio", "number", "mean latency over the last passed", required=False, default=1.5),
-        Input("min_requests", "integer", "fewer in the bake time say nothing", required=False, default=20),
+        Input("engines", "array", "URLs of the engines' metrics, on the host", required=False),
+        Input("peers", "array", "hosts not yet changed: slipway.desired.Connection, each", required=False),
+        Input("bake_first", "boolean", "whether it bakes when it is created, too", required=False, default=False),
+        *(
+            Input(name, "integer" if name == "min_requests" else "number", about, required=False, default=LIMITS[name])
+            for name, about in (
+                ("max_error_ratio", "share of responses that are 5xx or break off"),
+                ("max_latency_ratio", "mean latency over the baseline"),
+                ("max_ttft_ratio", "mean time to first token over the baseline"),
+                ("max_tpot_ratio", "mean time per output token over the baseline"),
+                ("min_requests", "fewer in the bake time say nothing"),
+            )
+        ),
     )
     outputs = (
-        Output("latency", "object", "host to mean latency in seconds when the gate passed"),
+        Output("figures", "object", "host to mean times in seconds, what the next passage is held against"),
         Output("requests", "object", "host to requests seen in the bake time"),
     )
 
@@ -58,72 +94,153 @@ class Gate(Resource):
 
         failures = [
             Failure((name,), "must not be negative")
-            for name in ("bake_seconds", "max_error_ratio", "max_latency_ratio", "min_requests")
-            if inputs.get(name, UNKNOWN) is not UNKNOWN and inputs[name] < 0
+            for name in ("bake_seconds", *LIMITS)
+            if inputs.get(name, UNKNOWN) not in (UNKNOWN, None) and inputs[name] < 0
         ]
-        connections = inputs["connections"]
-        if connections is not UNKNOWN:
-            for index, connection in enumerate(connections):
-                failures += problems(Connection, connection, ("connections", index))
+        for name in ("connections", "peers"):
+            for index, connection in enumerate(_known(inputs.get(name))):
+                failures += problems(Connection, connection, (name, index))
+        failures += [
+            Failure(("engines", index), "must be a URL")
+            for index, url in enumerate(_known(inputs.get("engines")))
+            if url is not UNKNOWN and not (isinstance(url, str) and url.startswith(("http://", "https://")))
+        ]
         return failures
 
     def create(self, operation: Operation, inputs: Values) -> tuple[str, Values]:
-        return operation.name, self._ask(operation, inputs, {})
+        passage = _Passage(self._edge or GateEdge(real_connect()), operation, inputs)
+        return operation.name, passage.bake({}) if inputs["bake_first"] else passage.look()
 
     def update(self, operation: Operation, resource_id: str, inputs: Values, outputs: Values) -> Values:
         del resource_id
         if inputs.get("triggers") == outputs.get("triggers"):
             return outputs
-        return self._ask(operation, inputs, outputs.get("latency") or {})
+        passage = _Passage(self._edge or GateEdge(real_connect()), operation, inputs)
+        return passage.bake(known_times(outputs.get("figures"), outputs.get("latency")))
 
-    def _ask(self, operation: Operation, inputs: Values, baseline: dict[str, float]) -> Values:
-        from slipway.desired import Connection  # noqa: PLC0415
 
-        limits = Limits(inputs["max_error_ratio"], inputs["max_latency_ratio"], inputs["min_requests"])
-        connections = [parse(Connection, connection) for connection in inputs["connections"]]
-        before = self._read_all(operation, connections, inputs["metrics_url"])
-        _bake(operation, inputs["bake_seconds"])
-        after = self._read_all(operation, connections, inputs["metrics_url"])
-        for name, traffic in after.items():
-            why = regression(before[name], traffic, baseline.get(name), limits)
-            if why:
-                raise ServiceError(
-                    f"the gate stays shut: {why}",
-                    where=name,
-                    fix="Look at its logs; set the release back, or raise the limit, then run `pulumi up` again.",
+class _Passage:
+    """One time that a gate asks."""
+
+    def __init__(self, edge: GateEdge, operation: Operation, inputs: Values) -> None:
+        from slipway.desired import Connection  # noqa: PLC0415  pydantic loads slowly
+
+        self._edge, self._operation = edge, operation
+        self._url: str = inputs["metrics_url"]
+        self._engines: list[str] = inputs.get("engines") or []
+        self._seconds: float = inputs["bake_seconds"]
+        self._limits = Limits(**{name: inputs[name] for name in LIMITS})
+        self._members = [parse(Connection, one) for one in inputs["connections"]]
+        self._peers = [parse(Connection, one) for one in inputs.get("peers") or []]
+
+    def look(self) -> Values:
+        """One reading; nothing to compare with."""
+        found = {name: tuple(unwell(None, reading)) for name, reading in self._read(self._members).items()}
+        self._stop(found, "")
+        return {"figures": {}, "requests": {}}
+
+    def bake(self, last: dict[str, dict[str, float]]) -> Values:
+        """Watch for the bake time; raises `ServiceError` as soon as a host is worse than it may be."""
+        # Only where something is not known from before, the hosts of later waves have to say.
+        peers = [] if all(last.get(host.name, {}).keys() >= set(TIMES) for host in self._members) else self._peers
+        first = self._read(self._members)
+        first_peers = self._read_peers(peers)
+        self._stop({name: tuple(unwell(reading, reading)) for name, reading in first.items()}, "")
+        passed, before = 0.0, dict[str, tuple[Finding, ...]]()
+        while True:
+            passed += self._wait(passed)
+            at_end = passed >= self._seconds
+            latest = self._read(self._members)
+            others = self._read_peers([peer for peer in peers if peer.name in first_peers])
+            seen = self._figures(first, latest)
+            compared = self._figures(first_peers, others)
+            found = {
+                name: judge(first[name], reading, seen[name], baselines(last.get(name, {}), compared), self._limits)
+                for name, reading in latest.items()
+            }
+            stops = {name: now if at_end else repeated(now, before.get(name, ())) for name, now in found.items()}
+            self._stop(stops, f" after {passed:.0f} s of {self._seconds:.0f} s")
+            if at_end:
+                break
+            before = found
+        self._tell(latest, seen)
+        return {
+            # Who lets a wave pass unwatched accepts what it is: what was before it is no baseline any more.
+            "figures": kept_times(last if self._seconds else {}, seen),
+            "requests": {name: figure.requests for name, figure in seen.items()},
+        }
+
+    def _figures(self, before: Mapping[str, Reading], after: Mapping[str, Reading]) -> dict[str, Figures]:
+        return {name: figures(before[name], reading, self._limits.min_requests) for name, reading in after.items()}
+
+    def _stop(self, found: Mapping[str, tuple[Finding, ...]], when: str) -> None:
+        for name, findings in found.items():
+            if not findings:
+                continue
+            fix = f"See what answers at {self._url} there; it should be the proxy. Then run `pulumi up` again."
+            if findings[0].kind != "proxy":
+                fix = (
+                    "Look at its logs, set back what was changed, and run `pulumi up` again. Where it is meant to be "
+                    "so (a slower model, say), set slipway:rollout.bake to 0s for one `pulumi up`."
                 )
-        seen = {name: max(traffic.requests - before[name].requests, 0) for name, traffic in after.items()}
-        quiet = sorted(name for name, requests in seen.items() if requests < limits.min_requests)
-        if quiet:
-            operation.log.info(f"{', '.join(quiet)}: fewer than {limits.min_requests} requests, too few to judge by")
-        return {"latency": {name: traffic.latency for name, traffic in after.items()}, "requests": seen}
-
-    def _read_all(self, operation: Operation, connections: list[Connection], url: str) -> dict[str, Traffic]:
-        with ThreadPoolExecutor(max_workers=HOSTS_AT_ONCE) as pool:
-            readings = pool.map(lambda connection: self._read(operation, connection, url), connections)
-            return {connection.name: traffic for connection, traffic in zip(connections, readings, strict=True)}
-
-    def _read(self, operation: Operation, connection: Connection, url: str) -> Traffic:
-        from bootstrap.session import Command  # noqa: PLC0415
-
-        connect = self._edge.connect if self._edge else real_connect()
-        with open_session(connect, operation, connection) as session:
-            result = session.run(Command(f"curl -fsS --max-time 10 {shlex.quote(url)}", why="read the proxy's metrics"))
-        try:
-            return parse_metrics(result.stdout)
-        except ValueError as error:
             raise ServiceError(
-                str(error), where=connection.name, fix=f"See what answers at {url} there; it should be the proxy."
-            ) from None
-
-
-def _bake(operation: Operation, seconds: float) -> None:
-    left = seconds
-    while left > 0:
-        operation.log.progress(f"watching the traffic for another {left:.0f} s")
-        pause = min(left, TELL_EVERY)
-        if operation.cancel.wait(pause):
-            raise CancelledError(
-                "stopped while watching the traffic", where=operation.name, fix="Run `pulumi up` again; it asks again."
+                f"the gate stays shut{when}: {'; '.join(finding.text for finding in findings)}", where=name, fix=fix
             )
-        left -= pause
+
+    def _tell(self, latest: Mapping[str, Reading], seen: Mapping[str, Figures]) -> None:
+        log, few = self._operation.log, self._limits.min_requests
+        for name, figure in seen.items():
+            log.info(f"{name}: {figure}")
+            silent = sorted(set(self._engines) - set(latest[name].engines or {}))
+            if silent:
+                log.info(f"{name}: no metrics at {', '.join(silent)}; judged by the proxy's alone")
+        quiet = sorted(name for name, figure in seen.items() if figure.requests < few)
+        if quiet:
+            log.info(f"{', '.join(quiet)}: fewer than {few} requests, too few to judge by")
+
+    def _read(self, hosts: list[Connection]) -> dict[str, Reading]:
+        return {name: reading for name, reading in self._each(self._reading, hosts).items() if reading}
+
+    def _read_peers(self, hosts: list[Connection]) -> dict[str, Reading]:
+        """Those that answer: a host of a later wave that is down, or has nothing yet, does not hold up this one."""
+        found = self._each(self._peer, hosts)
+        return {name: reading for name, reading in found.items() if reading and reading.proxy}
+
+    def _each(self, read: Any, hosts: list[Connection]) -> dict[str, Reading | None]:
+        with ThreadPoolExecutor(max_workers=HOSTS_AT_ONCE) as pool:
+            return {host.name: found for host, found in zip(hosts, pool.map(read, hosts), strict=True)}
+
+    def _reading(self, host: Connection, deadline: float | None = None) -> Reading:
+        from bootstrap.plugin.resources.reading import read_host  # noqa: PLC0415  it loads the facts
+
+        with open_session(self._edge.connect, self._operation, host, deadline) as session:
+            return read_host(session, self._url, self._engines)
+
+    def _peer(self, host: Connection) -> Reading | None:
+        try:
+            return self._reading(host, READ_DEADLINE)
+        except CancelledError:
+            raise
+        except SlipwayError as error:
+            self._operation.log.info(f"{host.name}: not compared with: {error}")
+            return None
+
+    def _wait(self, passed: float) -> float:
+        """Until the next look, or the end; returns how long that was, in seconds."""
+        until = min(self._seconds - passed, self._edge.look_every)
+        waited = 0.0
+        while waited < until:
+            self._operation.log.progress(f"watching the hosts for another {self._seconds - passed - waited:.0f} s")
+            pause = min(until - waited, TELL_EVERY)
+            if self._operation.cancel.wait(pause):
+                raise CancelledError(
+                    "stopped while watching the hosts",
+                    where=self._operation.name,
+                    fix="Run `pulumi up` again; it asks again.",
+                )
+            waited += pause
+        return until
+
+
+def _known(values: Any) -> list[Any]:
+    return values if isinstance(values, list) else []
