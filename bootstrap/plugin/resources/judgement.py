@@ -159,11 +159,14 @@ def judge(
 
 
 def unwell(first: Reading | None, latest: Reading) -> Iterator[Finding]:
-    """Units that were restarted or are down, Xids, and a proxy that says nothing. Without a first reading, a unit must
-    never have been restarted."""
+    """Units that were restarted since the first reading, or are down, Xids, and a proxy that says nothing.
+
+    Without a first reading restarts say nothing: systemd counts them for as long as a unit lives, and a host that joins
+    a new wave may have had one last month. What starts with a service is the health gate's to watch.
+    """
     earlier = (first.units if first else None) or {}
     for name, unit in (latest.units or {}).items():
-        known = earlier.get(name, replace(unit, restarts=0))
+        known = earlier.get(name, replace(unit, restarts=0)) if first else unit
         if unit.restarts > known.restarts:
             times = unit.restarts - known.restarts
             text = f"{name} was restarted {times} time{'s' if times > 1 else ''} by systemd, {times} > 0"
