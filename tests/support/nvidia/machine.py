@@ -16,7 +16,9 @@ UNIT = """\
 [Unit]
 Description=STUB of the kernel on a machine with NVIDIA GPUs
 DefaultDependencies=no
-After=local-fs.target systemd-journald.socket
+# What it does opens /sys for writing. A networkd that starts and finds it so waits for udev, which no container has,
+# and brings no interface up; so it has to look first.
+After=local-fs.target systemd-journald.socket systemd-networkd.service
 Before=sysinit.target shutdown.target
 Conflicts=shutdown.target
 
