@@ -26,6 +26,7 @@ HOLD = "/var/lib/slipway/hold"
 
 ENGINES = "slipway-engine-"
 CA_CERTIFICATE = "/etc/slipway/tls/ca.pem"
+"""what is trusted when the proxy is asked on its host"""
 STOP_DEADLINE = 150.0
 """seconds: an engine's own time to stop, and systemd's patience behind it"""
 START_DEADLINE = 300.0

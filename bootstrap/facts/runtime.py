@@ -9,13 +9,14 @@ from typing import Any
 from bootstrap.facts.fact import Fact
 
 
-def _properties(text: str) -> dict[str, str]:
+def properties_of(text: str) -> dict[str, str]:
+    """One block of `systemctl show`."""
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
 def _parse_docker(text: str) -> dict[str, Any]:
     head, _, answers = text.partition("\n--\n")
-    properties = _properties(head)
+    properties = properties_of(head)
     documents: list[Any] = [json.loads(line) for line in answers.splitlines() if line.strip()]
     info, images = documents if documents else [{}, []]
     return {
@@ -50,7 +51,7 @@ fi""",
 def _parse_units(text: str) -> dict[str, Any]:
     units = {}
     for block in text.split("\n\n"):
-        properties = _properties(block)
+        properties = properties_of(block)
         if properties.get("LoadState") not in (None, "not-found"):
             units[properties["Id"]] = {
                 "active": properties["ActiveState"],

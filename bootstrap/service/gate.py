@@ -14,11 +14,12 @@ from urllib.parse import urlsplit
 
 from bootstrap.log import Log
 from bootstrap.service.answers import LATER, Answer, completion_request, completion_text, model_names
-from bootstrap.service.layout import CA_CERTIFICATE, NEEDS_CURL, part, parts
+from bootstrap.service.layout import NEEDS_CURL, part, parts
 from bootstrap.service.logs import tail
 from bootstrap.service.model_sources import curl_lines
 from bootstrap.service.policies import COMPLETION, GATE
 from bootstrap.service.state import SHOWN, LiveUnit, parse_units
+from bootstrap.serving import CA_CERTIFICATE
 from bootstrap.session import Command, Session, quote
 from bootstrap.waits import Retry, Waits
 from slipway.desired import ServiceDesired, Unit

@@ -10,9 +10,6 @@ BUNDLES = "/var/lib/slipway/bundles"
 
 UNITS = "/etc/systemd/system"
 
-CA_CERTIFICATE = "/etc/slipway/tls/ca.pem"
-"""what the gate trusts when it asks through the proxy"""
-
 NEEDS_CURL = "command -v curl >/dev/null || { echo 'curl is not installed; the release should name it' >&2; exit 127; }"
 """said at once, since every check would otherwise wait for its deadline"""
 

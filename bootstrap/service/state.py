@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
+from bootstrap.facts.runtime import properties_of
 from bootstrap.service import model_files
 from bootstrap.service.bundle import Manifest
 from bootstrap.service.layout import SERVICES, bundles_path, part, parts, record_path
@@ -196,7 +197,7 @@ def parse_units(text: str) -> dict[str, LiveUnit]:
     """The output of `systemctl show` for several units, by name."""
     units = {}
     for block in text.split("\n\n"):
-        shown = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        shown = properties_of(block)
         if name := shown.get("Id"):
             units[name] = LiveUnit(
                 name,

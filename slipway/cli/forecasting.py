@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from slipway.cli.show import fact_table
 from slipway.forecast import Change, Forecast, WaveForecast
 from slipway.plan_types import Plan
 from slipway.units import format_duration
@@ -37,12 +38,7 @@ def forecast_data(found: Forecast, plan: Plan, now: datetime) -> dict[str, Any]:
 def show_forecast(found: Forecast, plan: Plan, now: datetime, console: Console | None = None) -> None:
     """Print the forecast on standard output, a row a fact, and the waves as a table."""
     out = console or Console(highlight=False)
-    facts = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    facts.add_column(no_wrap=True, style="bold")
-    facts.add_column(overflow="fold")
-    for name, value in rows(found, plan, now):
-        facts.add_row(name, escape(value))
-    out.print(facts)
+    out.print(fact_table(rows(found, plan, now)))
     if found.waves:
         out.print()
         out.print(_table(found))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
@@ -36,12 +36,17 @@ def plan_data(plan: Plan, settings: Settings, advice: Advice | None = None) -> d
 
 def show_plan(plan: Plan, settings: Settings, advice: Advice | None = None, console: Console | None = None) -> None:
     """Print the plan on standard output, a row a fact."""
+    (console or Console(highlight=False)).print(fact_table(rows(plan, settings, advice)))
+
+
+def fact_table(facts: Iterable[tuple[str, str]]) -> Table:
+    """A row a fact: its name and its value."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
-    for name, value in rows(plan, settings, advice):
+    for name, value in facts:
         table.add_row(name, escape(value))
-    (console or Console(highlight=False)).print(table)
+    return table
 
 
 def rows(plan: Plan, settings: Settings, advice: Advice | None = None) -> Iterator[tuple[str, str]]:

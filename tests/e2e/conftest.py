@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from bootstrap.commands.status import hosts_of
 from bootstrap.log import NullLog
 from bootstrap.session import Command, Result
 from bootstrap.ssh import connect
@@ -95,22 +96,12 @@ class LocalStack:
     def connection(self) -> Connection:
         """The way to the stack's host, from the state, as its owner could take it."""
         export = self.pulumi("stack", "export", "--show-secrets").output
-        deployment = json.loads(export[export.index("{") :])["deployment"]
-        host = next(item for item in deployment["resources"] if item["type"] == "slipway:index:Host")
-        return Connection.model_validate(_plain(host["inputs"]["connection"]))
+        connection, _, _ = hosts_of(json.loads(export[export.index("{") :]))[0]
+        return connection
 
     def on_host(self, script: str) -> Result:
         with connect(self.connection(), NullLog(), threading.Event()) as session:
             return session.run(Command(script, why="look at the host", check=False))
-
-
-def _plain(value: Any) -> Any:
-    """The plain value of an exported one: secrets are objects that hold their JSON."""
-    if isinstance(value, dict):
-        if "plaintext" in value:
-            return json.loads(value["plaintext"])
-        return {key: _plain(item) for key, item in value.items() if key != "__defaults"}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)

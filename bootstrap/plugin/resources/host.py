@@ -35,8 +35,6 @@ class HostEdge:
     converge: Callable[[Session, HostDesired, Log, Event], HostReport]
     read: Callable[[Session, HostDesired], tuple[Drift, ...]]
     remove: Callable[[Session, HostDesired, Log, Event], None]
-    receipt: Callable[[Session], Receipt | None] | None = None
-    """reads the host's receipt; by default over the session"""
 
 
 class Host(OnHost[HostEdge]):
@@ -106,7 +104,7 @@ class Host(OnHost[HostEdge]):
             return
         edge = self.edge
         with open_session(edge.connect, operation, connection) as session:
-            receipt = (edge.receipt or _read_receipt)(session)
+            receipt = _read_receipt(session)
         if receipt is None or receipt.state == "failed" or receipt.release == "":
             return
         if wanted in (receipt.release, receipt.target, receipt.previous):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bootstrap.facts import gpus
 from bootstrap.facts.fact import Fact, Query, compose, split
 from bootstrap.facts.gpu_model import Xid
+from bootstrap.facts.runtime import properties_of
 from bootstrap.plugin.resources.judgement import Fault, Reading, SystemdUnit
 from bootstrap.plugin.resources.traffic import parse_engine, parse_metrics
 from bootstrap.session import Command
@@ -71,7 +72,7 @@ def parse_units(text: str) -> dict[str, SystemdUnit]:
     """The output of `systemctl show` with `--timestamp=unix`, by name; units that are gone are left out."""
     units = {}
     for block in text.split("\n\n"):
-        shown = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        shown = properties_of(block)
         if "Id" in shown and shown.get("LoadState") != "not-found":
             started = shown.get("ExecMainStartTimestamp", "").removeprefix("@")
             units[shown["Id"]] = SystemdUnit(
