@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slipway.cli import Effects, build_app
+from slipway.paths import RELEASES
 
 if TYPE_CHECKING:
     from slipway.cli.status import HostStatus
@@ -23,7 +24,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line, in the folder of a project."""
+    own = Path(RELEASES)
+    if own.is_dir():
+        from slipway.releases import add_releases
+
+        add_releases(own)
     build_app(effects())()
 
 

@@ -3,7 +3,7 @@
 from slipway.releases.locks import Resolved, check_lock, compute_lock, dump_lock, parse_lock
 from slipway.releases.records import GpuStack, ImagePin, Lock, Release, Toolkit
 from slipway.releases.rules import check_release
-from slipway.releases.store import is_locked, load_lock, load_release, load_releases, lock_path
+from slipway.releases.store import add_releases, is_locked, load_lock, load_release, load_releases, lock_path
 from slipway.releases.wanted import gpu_desired
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Release",
     "Resolved",
     "Toolkit",
+    "add_releases",
     "check_lock",
     "check_release",
     "compute_lock",

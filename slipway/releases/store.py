@@ -1,4 +1,4 @@
-"""The releases that ship with Slipway, read from the package's own files."""
+"""The releases that ship with Slipway, read from the package's own files, and those of the user's own folders."""
 
 from __future__ import annotations
 
@@ -17,9 +17,17 @@ from slipway.releases.rules import check_release
 
 LOCK_SUFFIX = ".lock.toml"
 
+_folders: list[Traversable] = [resources.files("slipway").joinpath("releases")]
 
-def _folder() -> Traversable:
-    return resources.files("slipway").joinpath("releases")
+
+def add_releases(folder: Traversable) -> None:
+    """Have the releases in `folder` besides those that ship: whoever starts the core says so, before it reads anything.
+
+    A folder that is not there has none.
+    """
+    if folder not in _folders and folder.is_dir():
+        _folders.append(folder)
+        _found.cache_clear()
 
 
 def parse_release(text: str, source: str) -> Release:
@@ -38,20 +46,26 @@ def parse_release(text: str, source: str) -> Release:
 
 
 @cache
-def load_releases() -> dict[str, Release]:
-    """Every release by name."""
-    found = {}
-    for entry in sorted(_folder().iterdir(), key=lambda item: item.name):
-        if entry.name.endswith(".toml") and not entry.name.endswith(LOCK_SUFFIX):
-            release = parse_release(entry.read_text(encoding="utf-8"), entry.name)
-            if entry.name != f"{release.name}.toml":
-                raise ReleaseError(
-                    f"the file is named {entry.name} and the release {release.name}",
-                    where=entry.name,
-                    fix=f"Name the file {release.name}.toml",
-                )
-            found[release.name] = release
+def _found() -> dict[str, tuple[Release, Traversable]]:
+    """Every release by name, and the folder that it is in."""
+    found: dict[str, tuple[Release, Traversable]] = {}
+    for folder in _folders:
+        for entry in sorted(folder.iterdir(), key=lambda item: item.name):
+            if entry.name.endswith(".toml") and not entry.name.endswith(LOCK_SUFFIX):
+                release = parse_release(entry.read_text(encoding="utf-8"), entry.name)
+                if entry.name != f"{release.name}.toml":
+                    what = f"the file is named {entry.name} and the release {release.name}"
+                    raise ReleaseError(what, where=entry.name, fix=f"Name the file {release.name}.toml")
+                if release.name in found:
+                    what = f"there is a release {release.name} already, in {found[release.name][1]}"
+                    raise ReleaseError(what, where=str(entry), fix="Give this one a name of its own")
+                found[release.name] = (release, folder)
     return found
+
+
+def load_releases() -> dict[str, Release]:
+    """Every release by name. Raises `ReleaseError` for a file that is none."""
+    return {name: release for name, (release, _) in _found().items()}
 
 
 def load_release(name: str) -> Release:
@@ -65,8 +79,9 @@ def load_release(name: str) -> Release:
 
 
 def lock_path(name: str) -> Traversable:
-    """Where the lock of a release is kept."""
-    return _folder().joinpath(name + LOCK_SUFFIX)
+    """Where the lock of a release is kept: beside it."""
+    folder = _found()[name][1] if name in _found() else _folders[0]
+    return folder.joinpath(name + LOCK_SUFFIX)
 
 
 def is_locked(name: str) -> bool:

@@ -14,9 +14,9 @@ LOCAL = "stacks/Pulumi.local.yaml"
 HEAVY = ("pydantic", "jinja2", "yaml", "rich", "paramiko", "pulumi", "httpx", "cryptography", "grpc")
 
 
-def slipway(*arguments: str) -> subprocess.CompletedProcess[str]:
+def slipway(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).with_name("slipway")), *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -57,6 +57,22 @@ def test_render_writes_the_files_of_a_host_and_no_secret(tmp_path: Path) -> None
 def test_the_locks_in_the_repository_are_current() -> None:
     checked = slipway("lock", "--check")
     assert checked.returncode == 0, checked.stderr
+
+
+def test_a_project_has_releases_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "releases").mkdir()
+    for suffix in (".toml", ".lock.toml"):
+        text = (ROOT / "slipway/releases" / f"local-2026.11{suffix}").read_text()
+        (tmp_path / "releases" / f"mine-1{suffix}").write_text(text.replace("local-2026.11", "mine-1"))
+    stack = tmp_path / "Pulumi.mine.yaml"
+    stack.write_text((ROOT / LOCAL).read_text().replace("local-2026.11", "mine-1"))
+    assert slipway("check", str(stack)).returncode == 2, "another folder's project does not know it"
+    checked = slipway("check", str(stack), folder=tmp_path)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    listed = slipway("releases", folder=tmp_path).stdout
+    assert {"mine-1", "local-2026.11"} <= {line.split()[0] for line in listed.splitlines()}
+    stale = slipway("plan", str(stack), folder=tmp_path)
+    assert "slipway lock --release mine-1" in stale.stderr, "a lock is of one release by its name"
 
 
 def test_a_simulated_install_is_read() -> None:

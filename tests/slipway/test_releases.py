@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +10,17 @@ from hypothesis import strategies as st
 
 from slipway import releases
 from slipway.errors import ReleaseError
-from slipway.releases import Lock, Release, Resolved, check_lock, check_release, compute_lock, dump_lock, parse_lock
+from slipway.releases import (
+    Lock,
+    Release,
+    Resolved,
+    check_lock,
+    check_release,
+    compute_lock,
+    dump_lock,
+    parse_lock,
+    store,
+)
 from slipway.releases.locks import named_packages
 from slipway.releases.store import parse_release
 
@@ -76,6 +88,44 @@ def test_an_unknown_release_is_told_the_nearest() -> None:
 def test_a_release_without_lock() -> None:
     with pytest.raises(ReleaseError, match="slipway lock --release nothing"):
         releases.load_lock("nothing")
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for releases of one's own, which only this test's process looks into."""
+    monkeypatch.setattr(store, "_folders", list(store._folders))
+    yield tmp_path
+    store._found.cache_clear()
+
+
+def own_release(name: str) -> str:
+    shipped = releases.lock_path("local-2026.11").parent / "local-2026.11.toml"  # type: ignore[attr-defined]
+    return str(shipped.read_text().replace("local-2026.11", name))
+
+
+def test_releases_of_ones_own_stand_beside_those_that_ship(own: Path) -> None:
+    (own / "mine-1.toml").write_text(own_release("mine-1"))
+    releases.add_releases(own / "not-there")
+    assert "mine-1" not in releases.load_releases()
+    releases.add_releases(own)
+    assert {"mine-1", "local-2026.11"} <= set(releases.load_releases())
+    assert not releases.is_locked("mine-1")
+    assert releases.lock_path("mine-1") == own / "mine-1.lock.toml", "where `slipway lock` writes"
+    lock = compute_lock(
+        releases.load_release("mine-1"),
+        Resolved(dict.fromkeys(("ca-certificates", "curl", "docker.io", "iptables", "socat"), "1")),
+    )
+    (own / "mine-1.lock.toml").write_text(dump_lock(lock))
+    assert releases.load_lock("mine-1") == lock
+
+
+def test_a_release_of_ones_own_has_a_name_of_its_own(own: Path) -> None:
+    (own / "local-2026.11.toml").write_text(own_release("local-2026.11"))
+    releases.add_releases(own)
+    with pytest.raises(
+        ReleaseError, match=r"there is a release local-2026\.11 already.*Give this one a name of its own"
+    ):
+        releases.load_releases()
 
 
 def test_a_sound_gpu_release() -> None:
