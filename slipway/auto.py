@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from slipway.errors import PlanError, Problem, SettingsError, SizingError
 from slipway.settings import Settings
 from slipway.settings.explain import dotted
-from slipway.settings.resolving import architecture_name, resolve_model
+from slipway.settings.resolving import architecture_name, cloud_of, resolve_model
 from slipway.settings.rules import findings
 from slipway.settings.sizing_rules import AUTO
 from slipway.workload import Workload
@@ -117,8 +117,9 @@ def offers_of(settings: Settings) -> Sequence[Offer]:
     replaced = {(offer.instance, offer.region) for offer in own}
     listed = (offer for offer in offers.offers() if offer.provider == settings.provider)
     every = (*own, *(offer for offer in listed if (offer.instance, offer.region) not in replaced))
-    plan = settings.upcloud.plan if settings.provider == "upcloud" else None
-    return every if plan is None else tuple(offer for offer in every if offer.instance == plan)
+    cloud = cloud_of(settings)
+    wanted = cloud.instance if cloud is not None else None
+    return every if wanted is None else tuple(offer for offer in every if offer.instance == wanted)
 
 
 def _workload(settings: Settings) -> Workload:
@@ -188,9 +189,11 @@ def _filled(settings: Settings, choice: EngineChoice, hosts: int, offer: Offer) 
         "model": {"context": choice.max_model_len},
     }
     if settings.provider not in ("local", "ssh"):
-        sections["hosts"] = {"count": hosts}
-    if settings.provider == "upcloud":
-        sections["upcloud"] = {"plan": offer.instance}
+        count = ("pool", "nodes") if settings.kind == "node-pool" else ("hosts", "count")
+        sections[count[0]] = {count[1]: hosts}
+    cloud = cloud_of(settings)
+    if cloud is not None:
+        sections[settings.provider] = {cloud.INSTANCE: offer.instance}
     update: dict[str, Any] = {"gpu": None}
     for name, values in sections.items():
         section = getattr(settings, name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,10 +15,11 @@ from slipway.gates import completion_deadline, health_deadline
 from slipway.gpus import Gpu
 from slipway.models import ResolvedModel
 from slipway.plan_types import CollectorPlan, EnginePlan, HostPlan, Plan, ProxyPlan, ReplicaPlan, ScalingPlan
+from slipway.pools import cluster_plan, dns_label
 from slipway.releases import Lock, Release, check_lock, gpu_desired
 from slipway.rollout import Policy, plan_waves
 from slipway.settings import Settings
-from slipway.settings.resolving import resolve_model, settle_seconds
+from slipway.settings.resolving import cloud_of, resolve_model, settle_seconds
 from slipway.units import MIB
 
 if TYPE_CHECKING:
@@ -67,9 +67,10 @@ def make_plan(
     needed = _Images(settings, release, lock, images)
     engine = engine_plan(settings, model, needed.engine())
     proxy, collector = needed.named("proxy"), needed.named("collector")
-    replicas = _replicas(settings, engine)
+    replicas = _replicas(engine, 1 if settings.kind == "node-pool" else settings.engine.replicas)
     gate = _gate(settings, model, engine, replicas)
     drain = Drain(settle=settle_seconds(settings), deadline=settings.drain.deadline)
+    cluster = cluster_plan(settings, stack) if settings.kind == "node-pool" else None
     names = host_names(settings, stack)
     domains = host_domains(settings, names)
     waves = plan_waves(names, _policy(settings), domains)
@@ -104,23 +105,25 @@ def make_plan(
         drain=drain,
         scaling=_scaling(advice),
         windows=tuple(Window(cron=w.cron, seconds=w.duration, zone=w.zone) for w in settings.rollout.windows),
+        cluster=cluster,
     )
 
 
 def host_names(settings: Settings, stack: str) -> tuple[str, ...]:
-    """Names of the stack's hosts, in order: those of the inventory, or `<stack>-0`, `<stack>-1`, …"""
+    """Names of the stack's hosts, in order: those of the inventory, or `<stack>-0`, `<stack>-1`, …; none in a pool."""
+    if settings.kind == "node-pool":
+        return ()
     if settings.provider == "ssh":
         return tuple(host.name for host in settings.ssh.inventory)
-    label = re.sub(r"[^a-z0-9]+", "-", stack.lower()).strip("-")[:56] or "host"
-    return tuple(f"{label}-{index}" for index in range(settings.hosts.count))
+    return tuple(f"{dns_label(stack)}-{index}" for index in range(settings.hosts.count))
 
 
 def host_domains(settings: Settings, names: tuple[str, ...]) -> dict[str, str | None]:
     """What each host fails together with: what the inventory says, or the cloud's zone."""
     if settings.provider == "ssh":
         return {host.name: host.domain for host in settings.ssh.inventory}
-    zone = settings.upcloud.zone if settings.provider == "upcloud" else None
-    return dict.fromkeys(names, zone)
+    cloud = cloud_of(settings)
+    return dict.fromkeys(names, cloud.domain if cloud is not None else None)
 
 
 class _Images:
@@ -184,12 +187,12 @@ def _policy(settings: Settings) -> Policy:
     return Policy(policy.canary, policy.wave, policy.bake, policy.max_unavailable)
 
 
-def _replicas(settings: Settings, engine: EnginePlan) -> tuple[ReplicaPlan, ...]:
+def _replicas(engine: EnginePlan, count: int) -> tuple[ReplicaPlan, ...]:
     """Neighbouring GPUs share the fastest links, so each replica gets a run of them."""
     size = engine.gpus_per_replica
     return tuple(
         ReplicaPlan(index, FIRST_ENGINE_PORT + index, tuple(range(index * size, (index + 1) * size)))
-        for index in range(settings.engine.replicas)
+        for index in range(count)
     )
 
 

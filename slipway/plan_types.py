@@ -6,6 +6,7 @@ Sizes are bytes, durations seconds, unless the name says otherwise.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from slipway.desired import Drain, HealthGate, HostDesired, Image, ModelFile, Window
 
@@ -125,6 +126,57 @@ class ScalingPlan:
 
 
 @dataclass(frozen=True)
+class Taint:
+    """Keeps pods off a node that do not tolerate it. `effect` is Kubernetes' word, such as NoSchedule."""
+
+    key: str
+    value: str
+    effect: str
+
+
+@dataclass(frozen=True)
+class PoolPlan:
+    """Nodes of one kind, all made from one release and one node image.
+
+    What would need other nodes gives it another name, so that a change makes a new pool beside the old.
+    """
+
+    name: str
+    """a DNS label of at most 40 characters: the stack's name and `generation`"""
+    generation: str
+    """8 hex digits that stand for everything the nodes are made from"""
+    nodes: int
+    max_nodes: int
+    """equal to `nodes` where nothing scales it"""
+    gpus: int
+    """of one node; 0 serves from the CPU"""
+    gpu: str | None
+    """a name of `gpus.toml`, where it is known"""
+    labels: dict[str, str]
+    taints: tuple[Taint, ...]
+    driver: Literal["image", "operator"]
+    """who brings the driver: the node image, or NVIDIA's operator to nodes that have none"""
+    image: str | None = None
+    """version of the node image; None leaves it to the cloud"""
+
+
+@dataclass(frozen=True)
+class ClusterPlan:
+    """Where pods run: a cluster that exists (`context` is its name in the kubeconfig), or one that a cloud makes."""
+
+    namespace: str
+    pool: PoolPlan
+    replicas: int
+    """pods that serve"""
+    gpu_layer: Literal["plugin", "operator", "none"]
+    context: str | None = None
+    kubeconfig: str | None = None
+    version: str | None = None
+    private: bool = True
+    api_from: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Plan:
     stack: str
     provider: str
@@ -147,3 +199,5 @@ class Plan:
     """None where no advice was asked for"""
     windows: tuple[Window, ...] = ()
     """when a host may go to another release; at any time where there are none"""
+    cluster: ClusterPlan | None = None
+    """where pods serve in place of hosts, of which there are none then; `replicas` is what one pod holds"""

@@ -10,12 +10,12 @@ import pulumi
 from slipway.cost import monthly
 from slipway.errors import SlipwayError
 from slipway.offers import Offer, euro
-from slipway.plan_types import Plan
+from slipway.plan_types import ClusterPlan, Plan
 from slipway.settings import Settings
 from slipway.settings.resolving import offer_of
 from stacks.config import secret
 from stacks.fleet import Fleet, FleetArgs
-from stacks.providers import Host, HostsArgs, create_hosts
+from stacks.providers import Host, HostsArgs, create_cluster, create_hosts
 from stacks.resources import StackKeys
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ def provision(plan: Plan, settings: Settings, advice: Advice | None = None) -> N
     """
     if advice is not None:
         pulumi.log.info("\n".join(advice.summary))
+    if plan.cluster is not None:
+        _provision_cluster(plan, plan.cluster, settings)
+        return
     keys = StackKeys("keys", stack=plan.stack, api_key=secret("api_key"))
     hosts = create_hosts(HostsArgs(plan, settings, keys), pulumi.ResourceOptions())
     fleet = Fleet(plan.stack, FleetArgs(plan, hosts, keys, _model_credentials(settings)))
@@ -53,6 +56,22 @@ def provision(plan: Plan, settings: Settings, advice: Advice | None = None) -> N
     pulumi.export("ssh_public_key", keys.ssh_public_key)
     pulumi.export("api_key", keys.api_key)
     pulumi.export("completion", fleet.completion)
+
+
+def _provision_cluster(plan: Plan, wanted: ClusterPlan, settings: Settings) -> None:
+    """The cluster and its pool. Outputs are those of hosts, with the cluster and no hosts."""
+    keys = StackKeys("keys", stack=plan.stack, api_key=secret("api_key"))
+    cluster = create_cluster(HostsArgs(plan, settings, keys), pulumi.ResourceOptions())
+    offer = offer_of(settings)
+    pulumi.export("model", plan.model_name)
+    pulumi.export("release", plan.release)
+    pulumi.export("hosts", [])
+    pulumi.export("cluster", {"name": cluster.name, "zone": cluster.zone, "pool": wanted.pool.name})
+    pulumi.export("kubeconfig", pulumi.Output.secret(cluster.kubeconfig))
+    # The list price of the nodes, in euro; the control plane, disks and addresses come on top.
+    pulumi.export("monthly_cost", None if offer is None else round(monthly(offer, wanted.pool.nodes), 2))
+    pulumi.export("ca_certificate", keys.ca_certificate)
+    pulumi.export("api_key", keys.api_key)
 
 
 def _model_credentials(settings: Settings) -> dict[str, pulumi.Input[str]] | None:

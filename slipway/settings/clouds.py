@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -24,8 +24,39 @@ Login = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 LabelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,31}$")]
 
 
-class UpCloudSettings(Section):
+class CloudSection(Section):
+    """What the section of every cloud has, so that nothing else asks which cloud it is."""
+
+    INSTANCE: ClassVar[str]
+    """the field that names the type of a server, by the cloud's own word: a plan, an instance type, a size"""
+    SEEN: ClassVar[int]
+    """seconds in which its load balancer has surely seen that a host is not ready"""
+
+    load_balancer: Literal["auto", "always", "never"] = "auto"
+    """auto: in front of several servers."""
+
+    @property
+    def instance(self) -> str | None:
+        """Type of the servers; None where `slipway:gpu` is to choose it."""
+        found: str | None = getattr(self, self.INSTANCE)
+        return found
+
+    @property
+    def domain(self) -> str | None:
+        """The zone, in which servers fail together."""
+        raise NotImplementedError
+
+    @property
+    def region(self) -> str | None:
+        """The region by the name that price lists have."""
+        return self.domain
+
+
+class UpCloudSettings(CloudSection):
     """Servers at UpCloud. The token is never here: the SDK reads UPCLOUD_TOKEN."""
+
+    INSTANCE: ClassVar[str] = "plan"
+    SEEN: ClassVar[int] = SEEN
 
     zone: Zone | None = None
     """Zone of everything; `upctl zone list` lists them."""
@@ -53,8 +84,6 @@ class UpCloudSettings(Section):
     """Private network of the servers and of the load balancer."""
     anti_affinity: Literal["strict", "best-effort", "none"] = "best-effort"
     """Whether several servers are kept on different machines of the cloud."""
-    load_balancer: Literal["auto", "always", "never"] = "auto"
-    """auto: in front of several servers."""
     load_balancer_plan: ServerPlan = "production-small"
     """Plan of the load balancer; `upctl loadbalancer plans` lists them."""
     load_balancer_sessions: Annotated[int, Field(strict=True, ge=1, le=500_000)] | None = None
@@ -65,3 +94,7 @@ class UpCloudSettings(Section):
     """More labels of everything that takes labels."""
     server_args: dict[str, Any] = Field(default={})
     """Arguments of pulumi_upcloud.Server itself, laid over those that Slipway writes."""
+
+    @property
+    def domain(self) -> str | None:
+        return self.zone

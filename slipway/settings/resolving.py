@@ -5,7 +5,7 @@ from __future__ import annotations
 from slipway.errors import PlanError
 from slipway.models import ResolvedModel, catalogue, parse_source
 from slipway.offers import Offer, offers
-from slipway.settings.clouds import SEEN
+from slipway.settings.clouds import CloudSection
 from slipway.settings.sections import Settings
 
 
@@ -35,30 +35,40 @@ def architecture_name(settings: Settings) -> str:
     return source.container if source is not None and source.scheme == "hf" else chosen.name
 
 
+def cloud_of(settings: Settings) -> CloudSection | None:
+    """The section of the stack's cloud; None where the provider is none."""
+    section = getattr(settings, settings.provider, None)
+    return section if isinstance(section, CloudSection) else None
+
+
 def balanced(settings: Settings) -> bool:
     """Whether a cloud's load balancer stands in front of the hosts."""
-    chosen = settings.upcloud.load_balancer
-    return settings.provider == "upcloud" and (chosen == "always" or (chosen == "auto" and settings.hosts.count > 1))
+    cloud = cloud_of(settings)
+    if cloud is None or settings.kind != "host":
+        return False
+    return cloud.load_balancer == "always" or (cloud.load_balancer == "auto" and settings.hosts.count > 1)
 
 
 def settle_seconds(settings: Settings) -> float:
     """How long load balancers in front need to see that a host drains; where nothing is said, as long as ours does."""
-    said = "settle" in settings.drain.model_fields_set
-    return settings.drain.settle if said or not balanced(settings) else float(SEEN)
+    cloud = cloud_of(settings)
+    if cloud is None or not balanced(settings) or "settle" in settings.drain.model_fields_set:
+        return settings.drain.settle
+    return float(cloud.SEEN)
 
 
 def offer_of(settings: Settings) -> Offer | None:
-    """What each host is and costs: the stack file's own offer, else the listed one of its zone; None if unknown.
+    """What each host is and costs: the stack file's own offer, else the listed one of its region; None if unknown.
 
     A price of another region is none: regions differ.
     """
     provider, own = settings.provider, settings.offers
     if provider == "ssh":
         return next((offer for offer in own if offer.provider == provider), None)
-    if provider != "upcloud":
+    cloud = cloud_of(settings)
+    if cloud is None:
         return None
-    wanted, zone = settings.upcloud.plan, settings.upcloud.zone
     for offer in (*own, *offers()):
-        if offer.provider == provider and offer.instance == wanted and offer.region in ("", zone):
+        if offer.provider == provider and offer.instance == cloud.instance and offer.region in ("", cloud.region):
             return offer
     return None

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from slipway.engine_facts import FACTS
 from slipway.models import catalogue, parse_source
 from slipway.releases import load_releases
-from slipway.settings import cloud_rules, sizing_rules
+from slipway.settings import cloud_rules, cluster_rules, sizing_rules
 from slipway.settings.finding import Finding, engine_is_open
 from slipway.settings.sections import Settings
 from slipway.units import MIB, BadValueError, about_bytes, format_duration
@@ -286,6 +286,8 @@ def apt_sources(settings: Settings) -> Iterator[Finding]:
 
 
 def rollout(settings: Settings) -> Iterator[Finding]:
+    if settings.kind == "node-pool":
+        return
     hosts = len(settings.ssh.inventory) if settings.provider == "ssh" else settings.hosts.count
     policy, used = settings.rollout, (("hosts",), ("ssh", "inventory"), ("rollout", "max_unavailable"))
     if policy.canary > hosts > 0:
@@ -321,4 +323,5 @@ RULES: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     secrets,
     *sizing_rules.RULES,
     *cloud_rules.RULES,
+    *cluster_rules.RULES,
 )

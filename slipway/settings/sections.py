@@ -12,6 +12,7 @@ from slipway.offers import Offer
 from slipway.settings import base
 from slipway.settings.base import Section
 from slipway.settings.clouds import UpCloudSettings
+from slipway.settings.cluster import ClusterSettings, PoolSettings
 from slipway.units import Bytes, Duration, HostsOrPercent, parse_bytes, parse_duration
 from slipway.workload import Workload
 
@@ -293,6 +294,8 @@ class Settings(Section):
     local: LocalSettings = LocalSettings()
     ssh: SshSettings = SshSettings()
     upcloud: UpCloudSettings = UpCloudSettings()
+    cluster: ClusterSettings = ClusterSettings()
+    pool: PoolSettings = PoolSettings()
     container: ContainerSettings = ContainerSettings()
     collector: CollectorSettings = CollectorSettings()
     rollout: RolloutSettings = RolloutSettings()

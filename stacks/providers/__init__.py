@@ -1,7 +1,8 @@
 """Where hosts come from: one module a provider, all of one shape (docs/add-a-provider.md).
 
-Each module has `VERIFIED`, a sentence that says against what it was really run, and `create_hosts(args, opts)`, which
-returns one `Host` for each host of the plan, in the plan's order.
+Each module has `VERIFIED`, a sentence that says against what it was really run, `create_hosts(args, opts)`, which
+returns one `Host` for each host of the plan, in the plan's order, and, where it has clusters, `create_cluster(args,
+opts)`, which returns the `Cluster` of a plan of `kind: node-pool`, with the pool in it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from types import ModuleType
 from typing import cast
 
 import pulumi
@@ -29,7 +31,7 @@ EXTRAS = {"pulumi_upcloud": "upcloud"}
 
 @dataclass(frozen=True)
 class HostsArgs:
-    """What a provider module needs to create the hosts of a plan."""
+    """What a provider module needs to create the hosts, or the cluster, of a plan."""
 
     plan: Plan
     settings: Settings
@@ -56,6 +58,22 @@ class Host:
     """more names that clients use, which its certificate has to hold"""
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster as its provider made or found it, with the pool that the plan asks for."""
+
+    name: pulumi.Input[str]
+    kubeconfig: pulumi.Output[str]
+    """its text, a secret; whoever applies something to the cluster does it with this"""
+    context: str | None = None
+    """context in the kubeconfig; its current one where None"""
+    pool: pulumi.Resource | None = None
+    """the nodes: pods wait for them; None where they exist already"""
+    zone: str = ""
+    """zone or region of a cloud"""
+
+
+CreateCluster = Callable[[HostsArgs, pulumi.ResourceOptions], Cluster]
 CreateHosts = Callable[[HostsArgs, pulumi.ResourceOptions], list[Host]]
 
 
@@ -64,7 +82,25 @@ def create_hosts(args: HostsArgs, opts: pulumi.ResourceOptions) -> list[Host]:
 
     Raises PlanError for a provider that has no module yet, or whose SDK is not installed.
     """
-    provider = args.plan.provider
+    return cast("CreateHosts", _module(args.plan.provider).create_hosts)(args, opts)
+
+
+def create_cluster(args: HostsArgs, opts: pulumi.ResourceOptions) -> Cluster:
+    """Create the cluster and the pool of a plan that has one, with the provider that it names.
+
+    Raises PlanError as `create_hosts`, and for a provider without node pools.
+    """
+    module = _module(args.plan.provider)
+    if not hasattr(module, "create_cluster"):
+        raise PlanError(
+            f"the provider module {args.plan.provider!r} makes no node pools yet",
+            where="slipway:kind",
+            fix="Write kind: host",
+        )
+    return cast("CreateCluster", module.create_cluster)(args, opts)
+
+
+def _module(provider: str) -> ModuleType:
     if provider not in AVAILABLE:
         raise PlanError(
             f"there is no provider module for {provider!r} yet",
@@ -74,7 +110,7 @@ def create_hosts(args: HostsArgs, opts: pulumi.ResourceOptions) -> list[Host]:
     try:
         module = import_module(f"stacks.providers.{provider}")
     except ModuleNotFoundError as error:
-        extra = EXTRAS.get(error.name or "")
+        extra = EXTRAS.get((error.name or "").split(".", maxsplit=1)[0])
         if extra is None:
             raise
         raise PlanError(
@@ -84,4 +120,4 @@ def create_hosts(args: HostsArgs, opts: pulumi.ResourceOptions) -> list[Host]:
         ) from None
     if module.VERIFIED.startswith(NOT_RUN):
         pulumi.log.warn(f"provider {provider}: {module.VERIFIED}")
-    return cast("CreateHosts", module.create_hosts)(args, opts)
+    return module

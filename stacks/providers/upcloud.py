@@ -63,11 +63,9 @@ class _Made:
 def create_hosts(args: HostsArgs, opts: pulumi.ResourceOptions) -> list[Host]:
     """Make a private network and one server for each host of the plan, and for several a load balancer in front.
 
-    Raises PlanError for node pools, for an OS without a known template, and for arguments that the SDK does not have.
+    Raises PlanError for an OS without a known template, and for arguments that the SDK does not have.
     """
     plan, chosen = args.plan, args.settings.upcloud
-    if args.settings.kind != "host":
-        raise PlanError("node pools at UpCloud are not there yet", where="slipway:kind", fix="Write kind: host")
     pulumi.log.info(f"boot disk of each server, in GB: {_boot_disk(plan, chosen).why}")
     labels = {"slipway-stack": plan.stack, **chosen.labels}
     network = upcloud.Network(

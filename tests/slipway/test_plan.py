@@ -152,11 +152,8 @@ def test_a_custom_engine_brings_its_image() -> None:
 def test_each_replica_gets_neighbouring_gpus() -> None:
     from slipway.plan import _replicas
 
-    chosen = settings().model_copy(
-        update={"engine": EngineSettings(name="vllm", gpus=8, tensor_parallel=4, replicas=2)}
-    )
     engine = dataclasses.replace(plan(settings()).engine, gpus_per_replica=4)
-    assert [replica.gpus for replica in _replicas(chosen, engine)] == [(0, 1, 2, 3), (4, 5, 6, 7)]
+    assert [replica.gpus for replica in _replicas(engine, 2)] == [(0, 1, 2, 3), (4, 5, 6, 7)]
 
 
 def test_the_deadlines_show_their_arithmetic() -> None:

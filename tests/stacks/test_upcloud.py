@@ -261,7 +261,6 @@ def test_own_arguments_are_laid_over(run: Run) -> None:
             "slipway:upcloud.server_args: time_zone: Server has no such argument. Did you mean timezone?; "
             "template.tiers: ServerTemplate has no such argument. Did you mean tier?. Correct this, or take it out",
         ),
-        ("  slipway:kind: node-pool\n", "slipway:kind: node pools at UpCloud are not there yet. Write kind: host"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(run: Run, more: str, sentence: str) -> None:

@@ -1,0 +1,81 @@
+"""The cluster part of a plan: which nodes pods run on, and the name by which a change makes new ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Literal
+
+from slipway.plan_types import ClusterPlan, PoolPlan, Taint
+from slipway.settings import Settings
+from slipway.settings.resolving import cloud_of, offer_of
+
+STACK_LABEL, RELEASE_LABEL, POOL_LABEL = "slipway.dev/stack", "slipway.dev/release", "slipway.dev/pool"
+GPU_TAINT = Taint("nvidia.com/gpu", "present", "NoSchedule")
+"""as managed clusters set it on GPU nodes: https://cloud.google.com/kubernetes-engine/docs/how-to/gpus"""
+
+MOST_STACK = 31
+"""characters of the stack's name in that of a pool, which GKE takes 40 of, with a hyphen and the generation"""
+
+
+def cluster_plan(settings: Settings, stack: str) -> ClusterPlan:
+    """The cluster and the pool of `kind: node-pool`."""
+    cluster, pool = settings.cluster, settings.pool
+    return ClusterPlan(
+        namespace=cluster.namespace or f"slipway-{dns_label(stack)}"[:63].rstrip("-"),
+        pool=pool_plan(settings, stack),
+        replicas=cluster.replicas or pool.nodes * settings.engine.replicas,
+        gpu_layer=cluster.gpu_layer if settings.engine.gpus else "none",
+        context=cluster.context,
+        kubeconfig=cluster.kubeconfig,
+        version=cluster.version,
+        private=cluster.private,
+        api_from=cluster.api_from,
+    )
+
+
+def pool_plan(settings: Settings, stack: str) -> PoolPlan:
+    """The nodes. `slipway:pool.nodes` and labels of one's own change a pool in place; all else makes a new one."""
+    pool, engine, cloud = settings.pool, settings.engine, cloud_of(settings)
+    offer = offer_of(settings)
+    driver: Literal["image", "operator"] = "operator" if settings.cluster.gpu_layer == "operator" else "image"
+    made_from = {
+        "release": settings.release,
+        "instance": cloud.instance if cloud is not None else None,
+        "version": settings.cluster.version,
+        "image": pool.image,
+        "disk": pool.disk,
+        "driver": driver,
+        "taint": pool.taint,
+    }
+    generation = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:8]
+    name = f"{dns_label(stack)[:MOST_STACK].rstrip('-')}-{generation}"
+    return PoolPlan(
+        name=name,
+        generation=generation,
+        nodes=pool.nodes,
+        max_nodes=max(pool.nodes, pool.max_nodes or 0),
+        gpus=engine.gpus,
+        gpu=offer.gpu if offer is not None else None,
+        labels={
+            STACK_LABEL: label_value(stack),
+            RELEASE_LABEL: label_value(settings.release),
+            POOL_LABEL: name,
+            **pool.labels,
+        },
+        taints=(GPU_TAINT,) if pool.taint and engine.gpus else (),
+        driver=driver,
+        image=pool.image,
+    )
+
+
+def dns_label(text: str) -> str:
+    """The text as a DNS label: lower-case letters, digits, hyphens; at most 56, which leaves room for a suffix."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:56] or "host"
+
+
+def label_value(text: str) -> str:
+    """The text as a value of a Kubernetes label: at most 63 of letters, digits, `-`, `_`, `.`.
+    https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/"""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:63].strip("-_.")

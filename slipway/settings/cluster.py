@@ -1,0 +1,61 @@
+"""The sections of a Kubernetes cluster and of a node pool in it, for `kind: node-pool`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from slipway.settings import base
+from slipway.settings.base import Section
+from slipway.units import Bytes
+
+Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+Context = Annotated[str, StringConstraints(pattern=r"^\S{1,253}$")]
+KubernetesVersion = Annotated[str, StringConstraints(pattern=r"^1\.[0-9]{2}(\.[0-9]+)?$")]
+LabelKey = Annotated[
+    str, StringConstraints(pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
+]
+LabelValue = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$")]
+GpuLayer = Literal["plugin", "operator", "none"]
+
+
+class PoolSettings(Section):
+    """The node pool that pods with the model run on. With the provider kubernetes: which nodes of the cluster these
+    are, by `labels`."""
+
+    nodes: Annotated[int, Field(strict=True, ge=1, le=1000)] = 1
+    """How many nodes."""
+    max_nodes: base.Count | None = None
+    """Nodes that the cloud's autoscaler may go up to; `nodes` stays as it is when left out."""
+    disk: Bytes | None = None
+    """Boot disk of a node; computed from system, images and weights when left out."""
+    image: str | None = None
+    """Version of the node image, by the cloud's own words, where the driver comes with it; the cloud's newest, which
+    moves, when left out."""
+    labels: dict[LabelKey, LabelValue] = Field(default={})
+    """More labels of its nodes."""
+    taint: bool = True
+    """Keep pods away that ask for no GPU."""
+
+
+class ClusterSettings(Section):
+    """The cluster: one that exists (provider kubernetes), or one that a cloud makes."""
+
+    context: Context | None = None
+    """Context of the kubeconfig, for a cluster that exists. It is never guessed."""
+    kubeconfig: base.AbsolutePath | None = None
+    """Path of the kubeconfig; KUBECONFIG or ~/.kube/config when left out."""
+    namespace: Namespace | None = None
+    """Namespace of everything that serves; slipway-<stack> when left out."""
+    version: KubernetesVersion | None = None
+    """Version of a cluster that is made, such as 1.33."""
+    private: bool = True
+    """Keep the API server of a cluster that is made off the internet, as far as the cloud can."""
+    api_from: tuple[base.Cidr, ...] = ()
+    """Addresses that may reach the API server of a cluster that is made, as CIDR: those of whoever runs `pulumi up`."""
+    gpu_layer: GpuLayer = "plugin"
+    """plugin: the node image brings the driver, and the device plugin is installed. operator: NVIDIA's GPU operator
+    installs the release's driver on nodes that have none. none: the cluster has what it needs."""
+    replicas: base.Count | None = None
+    """Pods that serve; as many as fit the pool's nodes when left out."""
