@@ -23,6 +23,14 @@ COPIES = 2
 FREE_SHARE = 0.1
 """5 % that ext4 keeps for root, and as much again so that nothing warns"""
 
+UPCLOUD_TEMPLATES = {
+    "debian:12": "01000000-0000-4000-8000-000020070100",
+    "ubuntu:22.04": "01000000-0000-4000-8000-000030220200",
+    "ubuntu:24.04": "01000000-0000-4000-8000-000030240200",
+}
+"""UUIDs of UpCloud's public templates, by the OS of a release; all of them are for cloud-init.
+https://github.com/UpCloudLtd/upcloud-python-api upcloud_api/storage.py"""
+
 
 @dataclass(frozen=True)
 class DiskSize:

@@ -19,7 +19,7 @@ import pulumi
 import pulumi_upcloud as upcloud
 
 from slipway.errors import PlanError
-from slipway.hosting import GB, DiskSize, boot_disk, user_data
+from slipway.hosting import GB, UPCLOUD_TEMPLATES, DiskSize, boot_disk, user_data
 from slipway.plan_types import Plan
 from slipway.settings.clouds import UpCloudSettings
 from slipway.settings.resolving import balanced
@@ -34,14 +34,6 @@ VERIFIED = (
 )
 
 SSH_PORT = 22
-
-TEMPLATES = {
-    "debian:12": "01000000-0000-4000-8000-000020070100",
-    "ubuntu:22.04": "01000000-0000-4000-8000-000030220200",
-    "ubuntu:24.04": "01000000-0000-4000-8000-000030240200",
-}
-"""UUIDs of public templates, by the OS of a release; all of them are for cloud-init.
-https://github.com/UpCloudLtd/upcloud-python-api upcloud_api/storage.py"""
 
 RESOLVERS = ("94.237.127.9", "94.237.40.9")
 """UpCloud's own. The firewall drops their answers unless a rule lets them in, and those of time servers as well.
@@ -272,7 +264,7 @@ def _address(server: upcloud.Server, interface: int) -> pulumi.Output[str]:
 
 
 def _template(plan: Plan, chosen: UpCloudSettings) -> str:
-    template = chosen.template or TEMPLATES.get(plan.host.os)
+    template = chosen.template or UPCLOUD_TEMPLATES.get(plan.host.os)
     if template is None:
         raise PlanError(
             f"no template of {plan.host.os}, the OS of release {plan.release}, is known",

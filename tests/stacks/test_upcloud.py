@@ -249,7 +249,7 @@ def test_own_arguments_are_laid_over(run: Run) -> None:
     (server,) = run(ONE + more).of("upcloud:index/server:Server")
     assert (server.inputs["timezone"], server.inputs["nicModel"]) == ("Europe/Helsinki", "virtio")
     assert server.inputs["template"] == {
-        "storage": upcloud.TEMPLATES["debian:12"], "size": 20, "tier": "maxiops", "encrypt": True, "title": "mine",
+        "storage": upcloud.UPCLOUD_TEMPLATES["debian:12"], "size": 20, "tier": "maxiops", "encrypt": True, "title": "mine",
     }  # fmt: skip
 
 
@@ -285,7 +285,7 @@ def test_a_missing_sdk_is_one_sentence(run: Run, monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_os_without_a_template_is_asked_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upcloud, "TEMPLATES", {})
+    monkeypatch.setattr(upcloud, "UPCLOUD_TEMPLATES", {})
     graph = Graph()
     with pytest.raises(SystemExit):
         run(ONE, graph=graph)
