@@ -92,6 +92,18 @@ def upcloud_network(settings: Settings) -> Iterator[Finding]:
         yield Finding(where, what, "Write a larger one, such as 10.77.0.0/22", (("hosts", "count"),))
 
 
+def upcloud_store(settings: Settings) -> Iterator[Finding]:
+    if settings.provider != "upcloud":
+        return
+    chosen, used = settings.upcloud, (("weights",),)
+    if settings.weights is not None and chosen.weights_region is None:
+        fix = "Add weights_region, such as europe-1; `upctl object-storage regions` lists them, each with its zones"
+        yield Finding((*UPCLOUD, "weights_region"), "a bucket needs the region of its object storage", fix, used)
+    for field in ("weights_region", "weights_public"):
+        if settings.weights is None and field in chosen.model_fields_set:
+            yield Finding((*UPCLOUD, field), "there is no bucket", "Take it out, or add slipway:weights", used)
+
+
 def balancer(settings: Settings) -> Iterator[Finding]:
     if settings.provider != "upcloud":
         return
@@ -109,4 +121,10 @@ def balancer(settings: Settings) -> Iterator[Finding]:
         yield Finding(("drain", "settle"), what, f'Write "{SEEN}s" or more', ((*UPCLOUD, "load_balancer"),))
 
 
-RULES: tuple[Callable[[Settings], Iterator[Finding]], ...] = (upcloud, upcloud_plan, upcloud_network, balancer)
+RULES: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+    upcloud,
+    upcloud_plan,
+    upcloud_network,
+    upcloud_store,
+    balancer,
+)

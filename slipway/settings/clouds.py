@@ -18,6 +18,7 @@ SEEN = CHECK_SECONDS * (CHECK_MISSES + 1)
 """seconds in which a load balancer has surely seen that a host is not ready: the check may just have passed"""
 
 Zone = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}-[a-z]{3}[0-9]$")]
+Region = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,}-[0-9]{1,2}$")]
 ServerPlan = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 TemplateId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$")]
 Login = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
@@ -90,6 +91,11 @@ class UpCloudSettings(CloudSection):
     """Connections that the load balancer opens to one server at once; what runs and waits there when left out."""
     floating_ip: bool = False
     """Give the load balancer an address that outlives it."""
+    weights_region: Region | None = None
+    """Region of the object storage that slipway:weights makes, such as europe-1; `upctl object-storage regions` lists
+    them, each with its zones."""
+    weights_public: bool = False
+    """Let the bucket of slipway:weights be reached over the internet as well, with its keys, to fill it from there."""
     labels: dict[LabelName, str] = Field(default={})
     """More labels of everything that takes labels."""
     server_args: dict[str, Any] = Field(default={})

@@ -29,10 +29,12 @@ PATTERNS = {
     r"^v?[0-9]+(\.[0-9]+){0,3}(\.x)?$": 'Write a version, such as "0.21.0" or "0.6.x"',
     r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$": "Use letters, digits and . _ / -, at most 128, and a letter or digit first",
     r"^[a-z]{2}-[a-z]{3}[0-9]$": "Write a zone, such as fi-hel2; `upctl zone list` lists them",
+    r"^[a-z]{2,}-[0-9]{1,2}$": "Write a region, such as europe-1; `upctl object-storage regions` lists them",
     r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$": "Write a plan, such as 4xCPU-8GB; `upctl server plans` lists them",
     r"^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$": (
         "Write a template's UUID; `upctl storage list --public --template` lists them"
     ),
+    r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$": "Use 3 to 63 lower-case letters, digits and hyphens, and no hyphen at an end",
     r"^[A-Za-z0-9][A-Za-z0-9._-]{1,31}$": "Use 2 to 32 letters, digits and . _ -, and a letter or digit first",
 }
 

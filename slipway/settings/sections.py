@@ -13,6 +13,7 @@ from slipway.settings import base
 from slipway.settings.base import Section
 from slipway.settings.clouds import UpCloudSettings
 from slipway.settings.cluster import ClusterSettings, PoolSettings
+from slipway.settings.weights import WeightsSettings
 from slipway.units import Bytes, Duration, HostsOrPercent, parse_bytes, parse_duration
 from slipway.workload import Workload
 
@@ -296,6 +297,8 @@ class Settings(Section):
     upcloud: UpCloudSettings = UpCloudSettings()
     cluster: ClusterSettings = ClusterSettings()
     pool: PoolSettings = PoolSettings()
+    weights: WeightsSettings | None = None
+    """A bucket for the model's file, made with the stack."""
     container: ContainerSettings = ContainerSettings()
     collector: CollectorSettings = CollectorSettings()
     rollout: RolloutSettings = RolloutSettings()
