@@ -11,6 +11,9 @@ from slipway.plan import BuiltImage
 
 FILE = "artifacts.json"
 
+BASES = {"debian:12": "bookworm", "debian:13": "trixie"}
+"""which base is the bare system of a release"""
+
 
 @dataclass(frozen=True)
 class Artifacts:
@@ -22,8 +25,17 @@ class Artifacts:
     def base(self, name: str) -> str:
         """The root file system of a base. Raises PlanError before it was built."""
         if name not in self.bases:
-            raise PlanError(f"the base {name} was not built on this machine yet", where=FILE, fix="Run: make images")
+            what = f"the base {name} was not built on this machine yet"
+            fix = "Run: make images" if name == BASES["debian:12"] else f"Run: python3 -m tools.artifacts build {name}"
+            raise PlanError(what, where=FILE, fix=fix)
         return self.bases[name]
+
+    def base_of(self, os: str) -> str:
+        """The root file system of the base that is `os` ("debian:12"). Raises PlanError where there is none."""
+        if os not in BASES:
+            fix = f"Choose a release for {' or '.join(BASES)}, or use provider: ssh"
+            raise PlanError(f"no base of local machines is {os}", where="slipway:release", fix=fix)
+        return self.base(BASES[os])
 
 
 def parse_artifacts(text: str) -> Artifacts:

@@ -1,7 +1,8 @@
 """Everything that the local stack is made from: the Pulumi CLI, the container images, the base of its machines.
 
 python3 -m tools.artifacts check    is what building needs here? Says what is missing, builds nothing
-python3 -m tools.artifacts build    build what is missing, and write down where everything is
+python3 -m tools.artifacts build [BASE…]    build what is missing, and write down where everything is; `trixie` is
+                                            the base for releases on Debian 13, and stays listed once it was built
 
 .slipway/artifacts.json    {"pulumi": folder, "bases": {name: {…}}, "images": {name: {…}}}
 """
@@ -23,6 +24,8 @@ from tools import bases, cache, gobuild, images, pulumi_cli
 from tools.progress import say
 
 BASES = ("bookworm",)
+MORE_BASES = ("trixie",)
+"""built when they are asked for"""
 GO_IMAGES = tuple(name for name in images.NAMES if "go" in images.recipe(name))
 PACKAGE_IMAGES = tuple(name for name in images.NAMES if name not in GO_IMAGES)
 
@@ -38,23 +41,24 @@ def check() -> None:
         bases.path(BASES[0])  # names the archive it would be built from, or says that there is none
 
 
-def build() -> dict[str, Any]:
+def build(more: Sequence[str] = ()) -> dict[str, Any]:
     """Build what is missing and say where everything is. Raises the first SlipwayError, after what runs has ended.
 
     Two builds go on side by side: compilers keep all cores busy one after the other, while packages are fetched.
     """
     compiled: list[Callable[[], Any]] = [pulumi_cli.ensure, *(partial(images.ensure, name) for name in GO_IMAGES)]
+    wanted = (*BASES, *(name for name in MORE_BASES if name in more or bases.describe(name)))
     packaged: list[Callable[[], Any]] = [
-        *(partial(bases.ensure, name) for name in BASES),
+        *(partial(bases.ensure, name) for name in wanted),
         *(partial(images.ensure, name) for name in PACKAGE_IMAGES),
     ]
     with ThreadPoolExecutor(2) as pool:
         lines: list[Future[list[Any]]] = [pool.submit(_in_turn, line) for line in (compiled, packaged)]
         (pulumi, *go_images), made = (line.result() for line in lines)
-    found = [*go_images, *made[len(BASES) :]]
+    found = [*go_images, *made[len(wanted) :]]
     return {
         "pulumi": str(pulumi),
-        "bases": {base["name"]: base for base in made[: len(BASES)]},
+        "bases": {base["name"]: base for base in made[: len(wanted)]},
         "images": {image["name"]: image for image in sorted(found, key=lambda image: str(image["name"]))},
     }
 
@@ -74,14 +78,14 @@ def _in_turn(steps: Sequence[Callable[[], Any]]) -> list[Any]:
 
 
 def main(argv: Sequence[str]) -> int:
-    if list(argv) not in (["check"], ["build"]):
-        say("usage: python3 -m tools.artifacts check|build")
+    if list(argv) != ["check"] and not (argv[:1] == ["build"] and set(argv[1:]) <= set(MORE_BASES)):
+        say(f"usage: python3 -m tools.artifacts check|build [{'|'.join(MORE_BASES)}]")
         return 2
     try:
         if argv[0] == "check":
             check()
         else:
-            write(build(), state_dir(cache.ROOT))
+            write(build(argv[1:]), state_dir(cache.ROOT))
     except SlipwayError as error:
         say(f"slipway: {error}")
         return error.exit_code

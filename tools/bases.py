@@ -27,7 +27,7 @@ from typing import Any
 from slipway.errors import SlipwayError
 from tools import apt, cache, progress, trees
 
-NAMES = ("bookworm", "bookworm-python", "bookworm-vm")
+NAMES = ("bookworm", "bookworm-python", "bookworm-vm", "trixie")
 REVISION = 1
 """Raise it when the code here or in `trees` makes something else out of the same recipe."""
 

@@ -13,13 +13,11 @@ from pathlib import Path
 
 from bootstrap.commands.artifacts import artifacts
 from bootstrap.facts.openpgp import fingerprints
+from slipway.artifacts import BASES
 from slipway.errors import ReleaseError
 from slipway.releases import Release, Resolved
 from slipway.releases.locks import named_packages
 from slipway.releases.sources import paragraph
-
-BASES = {"debian:12": "bookworm"}
-"""which base is the bare OS of a release"""
 
 INSTALL = re.compile(r"^Inst (?P<name>\S+) (?:\[\S+\] )?\((?P<version>\S+) ")
 LOCAL = Path("/")

@@ -28,7 +28,7 @@ def _host(args: HostsArgs, name: str, opts: pulumi.ResourceOptions) -> Host:
         authorized_key=args.keys.ssh_public_key,
         host_key_public=key.public_key,
         host_key_private=key.private_key,
-        base=artifacts().base("bookworm"),
+        base=artifacts().base_of(args.plan.host.os),
         state=str(state_dir() / "machines" / args.plan.stack / name),
         cpus=local.cpus,
         memory_mib=local.memory // MIB,

@@ -209,8 +209,8 @@ def machine_packages() -> list[Deb]:
         "/usr/sbin/dkms": File(stub("dkms"), 0o755),
         "/usr/lib/dkms/common.postinst": File(stub("dkms-postinst"), 0o755),
     }
-    # It sorts after every version of Debian 12's own, so that apt does not fetch a compiler.
-    found = [Deb("dkms", "3.0.10-8+slipway.stub", "module builder", dkms, architecture="all")]
+    # It sorts after every version of Debian, so that apt does not fetch a compiler.
+    found = [Deb("dkms", "99+slipway.stub", "module builder", dkms, architecture="all")]
     if re.fullmatch(r"[a-z0-9][a-z0-9+.-]*", kernel):
         build = {f"/lib/modules/{kernel}/build": File(link=f"/usr/src/linux-headers-{kernel}")}
         build[f"/usr/src/linux-headers-{kernel}/Makefile"] = File("# STUB\n")
