@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -161,3 +162,13 @@ def test_another_image_changes_a_unit() -> None:
         ("slipway-collector.service", PLAN.collector.image),
     ):
         assert image.reference in by_path[f"/etc/systemd/system/{unit}"]
+
+
+def test_another_release_alone_changes_no_unit() -> None:
+    """A changed unit is started anew: under another driver only, an engine would load its model for nothing."""
+    templates = load_templates(Path(__file__).resolve().parents[2] / "templates" / "host")
+    before, after = (
+        {file.path: file.content for file in render_host(templates, plan)}
+        for plan in (PLAN, replace(PLAN, release="another"))
+    )
+    assert [path for path in after if after[path] != before[path]] == ["/etc/slipway/collector.yaml"]
