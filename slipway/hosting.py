@@ -54,10 +54,17 @@ def boot_disk(plan: Plan, *, weights_elsewhere: bool) -> DiskSize:
     return DiskSize(size, why)
 
 
-def user_data(private_key: str, public_key: str, *, cache_device: str | None = None) -> str:
+DISK_SECONDS = 300
+"""how long a first boot waits for a disk that a cloud attaches to a machine which runs already"""
+
+
+def user_data(
+    private_key: str, public_key: str, *, cache_device: str | None = None, hostname: str | None = None
+) -> str:
     """What cloud-init does before sshd starts: the host's own key, no passwords, and the disk for weights.
 
-    `cache_device` is a path under /dev. It is formatted when nothing at all is on it, and mounted where models lie.
+    `cache_device` is a path under /dev. It is waited for, formatted when nothing at all is on it, and mounted where
+    models lie. `hostname` is for clouds that would name a machine by its address.
     https://cloudinit.readthedocs.io/en/latest/reference/modules.html (ssh, bootcmd); bootcmd is run on each boot.
     Tried with those two modules of cloud-init 22.4.2, Debian 12's, whose unit comes before sshd's.
     """
@@ -68,6 +75,8 @@ def user_data(private_key: str, public_key: str, *, cache_device: str | None = N
         # With keys given, cloud-init makes none of other types, so that a host has this one only.
         "ssh_keys": {"ed25519_private": private_key, "ed25519_public": public_key},
     }
+    if hostname is not None:
+        config["hostname"] = hostname
     if cache_device is not None:
         config["bootcmd"] = [["sh", "-ec", _mount_script(cache_device)]]
     return "#cloud-config\n" + json.dumps(config, indent=1) + "\n"
@@ -76,7 +85,7 @@ def user_data(private_key: str, public_key: str, *, cache_device: str | None = N
 def _mount_script(device: str) -> str:
     """blkid -p exits with 2 only where it finds no signature of anything; any other answer leaves the disk alone."""
     return (
-        f"udevadm settle --timeout=60 --exit-if-exists={device}\n"
+        f"n=0; until [ -e {device} ] || [ $n = {DISK_SECONDS} ]; do n=$((n + 1)); sleep 1; done\n"
         f"code=0; blkid -p {device} >/dev/null || code=$?\n"
         f"if [ $code = 2 ]; then mkfs.ext4 -q {device}; fi\n"
         f"mkdir -p {MODELS}\n"

@@ -33,10 +33,10 @@ def problems(kind: type, given: Mapping[str, Any], *, complete: bool = True, at:
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     }
     resource = kind.__name__.removesuffix("Args")
-    package = kind.__module__.split(".", 1)[0]
+    module = kind.__module__
     for name, value in given.items():
         if name in parameters:
-            yield from _judge(parameters[name].annotation, value, f"{at}{name}", package, complete)
+            yield from _judge(parameters[name].annotation, value, f"{at}{name}", module, complete)
             continue
         near = difflib.get_close_matches(name, parameters, n=1)
         hint = f"Did you mean {near[0]}?" if near else f"It takes {', '.join(parameters)}"
@@ -47,8 +47,11 @@ def problems(kind: type, given: Mapping[str, Any], *, complete: bool = True, at:
                 yield f"{at}{name}", f"{resource} needs this argument"
 
 
-def _judge(annotation: Any, value: object, path: str, package: str, complete: bool) -> Iterator[Problem]:
-    """An input's annotation is a union whose first member is the plain type; the others are its promises."""
+def _judge(annotation: Any, value: object, path: str, module: str, complete: bool) -> Iterator[Problem]:
+    """An input's annotation is a union whose first member is the plain type; the others are its promises.
+
+    Nested classes are named as `module`, where the annotation is, knows them.
+    """
     wanted = get_args(annotation)[0] if get_origin(annotation) is Union else annotation
     many, named = get_origin(wanted) is collections.abc.Sequence, get_origin(wanted) is collections.abc.Mapping
     if isinstance(value, pulumi.Output):
@@ -58,14 +61,14 @@ def _judge(annotation: Any, value: object, path: str, package: str, complete: bo
     elif (named or isinstance(wanted, ForwardRef)) and not isinstance(value, Mapping):
         yield path, "this is no mapping"
     elif isinstance(wanted, ForwardRef):
-        inner = getattr(import_module(package), wanted.__forward_arg__)
+        inner = getattr(import_module(module), wanted.__forward_arg__)
         yield from problems(inner, cast("Mapping[str, Any]", value), complete=complete, at=f"{path}.")
     elif many:
         for index, item in enumerate(cast("Sequence[object]", value)):
-            yield from _judge(get_args(wanted)[0], item, f"{path}[{index}]", package, complete)
+            yield from _judge(get_args(wanted)[0], item, f"{path}[{index}]", module, complete)
     elif named:
         for name, item in cast("Mapping[str, object]", value).items():
-            yield from _judge(get_args(wanted)[1], item, f"{path}.{name}", package, complete)
+            yield from _judge(get_args(wanted)[1], item, f"{path}.{name}", module, complete)
     elif wanted in PLAIN and type(value) is not wanted:
         yield path, f"this is not {PLAIN[wanted]}"
 

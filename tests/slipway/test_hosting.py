@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.hosting import COPIES, FREE_SHARE, GB, IMAGES_GPU_GB, SYSTEM_GB, boot_disk
+from slipway.hosting import COPIES, FREE_SHARE, GB, IMAGES_GPU_GB, SYSTEM_GB, boot_disk, user_data
 from slipway.plan import make_plan
 from slipway.plan_types import Plan
 from slipway.releases import load_lock, load_release
@@ -76,3 +79,18 @@ def test_an_own_offer_comes_first_and_a_price_is_of_its_region() -> None:
     elsewhere = upcloud().model_copy(update={"upcloud": upcloud().upcloud.model_copy(update={"zone": "de-fra1"})})
     assert offer_of(elsewhere) is None
     assert offer_of(settings()) is None
+
+
+def test_a_first_boot_waits_for_its_disk(tmp_path: Path) -> None:
+    config = yaml.safe_load(user_data("PRIVATE", "PUBLIC", cache_device=str(tmp_path / "disk"), hostname="h-0"))
+    assert config["hostname"] == "h-0"
+    said = tmp_path / "said"
+    third = f'echo sleep >>{said}; [ "$(grep -c . {said})" -lt 3 ] || : >{tmp_path}/disk'
+    for name, does in {"sleep": third, "blkid": f"echo blkid >>{said}", "mkdir": ":", "mountpoint": ":"}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\nPATH=/usr/bin:/bin\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "grep").write_text("#!/bin/sh\nexit 0\n")
+    (tmp_path / "grep").chmod(0o755)
+    shell, *arguments = config["bootcmd"][0]
+    subprocess.run([f"/bin/{shell}", *arguments], env={"PATH": str(tmp_path)}, check=True, timeout=10)
+    assert said.read_text().split() == ["sleep", "sleep", "sleep", "blkid"]

@@ -214,7 +214,7 @@ def test_a_disk_is_formatted_only_where_there_is_nothing_on_it(answer: int, form
 
     config = yaml.safe_load(user_data("PRIVATE", "PUBLIC", cache_device=str(tmp_path / "disk")))
     said = tmp_path / "said"
-    fakes = {"udevadm": 0, "blkid": answer, "mkfs.ext4": 0, "mkdir": 0, "grep": 0, "mountpoint": 0}
+    fakes = {"sleep": 0, "blkid": answer, "mkfs.ext4": 0, "mkdir": 0, "grep": 0, "mountpoint": 0}
     for name, code in fakes.items():
         (tmp_path / name).write_text(f"#!/bin/sh\necho {name} >>{said}\nexit {code}\n")
         (tmp_path / name).chmod(0o755)

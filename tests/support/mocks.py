@@ -19,6 +19,7 @@ from google.protobuf.json_format import MessageToDict
 from pulumi.runtime import mocks, rpc, settings, stack
 
 from slipway.settings import parse_stack_file
+from tests.support import mock_aws
 from tests.support.pulumi import ROOT
 
 SIGNATURE, SECRET = rpc._special_sig_key, rpc._special_secret_sig
@@ -151,8 +152,12 @@ class _Answers(mocks.Mocks):
             state["ipAddress"] = self.known("198.51.100.7")
         if kind in ("Service", "Gate", "Certificate"):
             state |= {"fingerprint": "f", "completion": "c", "bundle": "SECRET-bundle", "private_key": "SECRET-key"}
+        identity = f"00000000-0000-4000-8000-{number:012d}"
+        if args.typ.startswith("aws:"):
+            identity, more = mock_aws.answer(args.typ, args.name, args.inputs)
+            state |= {name: self.known(value) for name, value in more.items()}
         # In a preview, an engine has no id of what is not there yet.
-        return ("" if self.preview else f"00000000-0000-4000-8000-{number:012d}"), state
+        return ("" if self.preview else identity), state
 
     def known(self, value: str) -> str:
         return UNKNOWN if self.preview else value
