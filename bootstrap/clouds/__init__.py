@@ -1,0 +1,1 @@
+"""What clouds and clusters say when they are asked, read-only, before anything is made there."""
