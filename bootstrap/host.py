@@ -37,13 +37,15 @@ GONE = (UnreachableError, HostKeyError, AuthenticationError)
 
 @dataclass(frozen=True)
 class HostReport:
-    """What a converge did: facts after it, the operations that acted, the release, the boot, the receipt."""
+    """What a converge did: facts after it, the operations that acted, the release, the boot, the receipt, and how many
+    seconds each step took."""
 
     facts: dict[str, Any]
     changed: tuple[str, ...]
     release: str
     boot_id: str
     receipt: dict[str, Any] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def converge_host(
@@ -70,8 +72,10 @@ def converge_host(
             update.note(step="reboot", reboot=reason)
             facts, more = _rebooted(update, reason)
             changed = (*changed, "reboot", *more)
+        update.at("verify")
         facts = _verified(runner, facts)
         update.take_up()
+        update.at("")
     except GONE:
         raise
     except HostError as error:
@@ -93,18 +97,32 @@ def converge_host(
         changed = changed or ("receipt",)
     said = last.model_dump(mode="json")
     facts = facts.model_copy(update={"receipt": said})
-    return HostReport(facts.model_dump(mode="json"), changed, desired.release, facts.system.boot_id, said)
+    return HostReport(
+        facts.model_dump(mode="json"), changed, desired.release, facts.system.boot_id, said, update.seconds
+    )
 
 
 @dataclass
 class _Update:
-    """One run over one host: where its receipt stands, and whether this run has let its traffic go."""
+    """One run over one host: where its receipt stands, whether this run has let its traffic go, and how long its steps
+    took, in seconds."""
 
     runner: Runner
     receipt: Receipt
     gone: bool = False
+    seconds: dict[str, float] = field(default_factory=dict)
+    under_way: tuple[str, float] = ("", 0.0)
+    """the step that runs, and when it began"""
+
+    def at(self, step: str) -> None:
+        """The time from here on is that step's; "" ends the last one."""
+        now, (name, began) = self.runner.waits.clock(), self.under_way
+        if name:
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + now - began, 3)
+        self.under_way = (step, now)
 
     def note(self, **changes: Any) -> None:
+        self.at(changes.get("step", self.under_way[0]))
         self.receipt = self.receipt.moved(**changes)
         receipts.write(self.runner.session, self.receipt)
 

@@ -168,6 +168,8 @@ class Host(pulumi.CustomResource):
     boot_id: pulumi.Output[str]
     changed: pulumi.Output[list[str]]
     """operations that acted in the last convergence"""
+    seconds: pulumi.Output[dict[str, float]]
+    """how long each of its steps took"""
     drift: pulumi.Output[dict[str, str]]
     """pin to sentence, as of the last refresh"""
 
@@ -193,7 +195,7 @@ class Host(pulumi.CustomResource):
                 "desired": desired,
                 "windows": windows,
                 "triggers": triggers,
-                **_outputs("host_key", "release", "boot_id", "changed", "drift"),
+                **_outputs("host_key", "release", "boot_id", "changed", "seconds", "drift"),
             },
             opts,
         )

@@ -16,6 +16,7 @@ from bootstrap.testing import RecordingLog
 from bootstrap.waits import Waits
 from slipway.desired import HostDesired, Package, Serving
 from slipway.errors import HostError, UnreachableError, VerifyError
+from tests.bootstrap.conftest import FakeClock
 from tests.bootstrap.gpu_host import MIRROR, SimulatedGpuHost
 from tests.bootstrap.gpu_host import desired as gpu_desired
 
@@ -120,6 +121,29 @@ def test_a_driver_moves_while_nothing_serves(host: ServingHost, waits: Waits) ->
     assert host.happened == ["let go", "touch", "reboot", "take up"]
     assert host.serves
     assert (report.receipt["state"], report.receipt["stopped"]) == ("converged", [])
+
+
+def test_it_says_how_long_each_step_took(
+    host: ServingHost, clock: FakeClock, waits: Waits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    takes = {
+        "/usr/local/lib/slipway/drain on": 7.0,
+        "apt-get install": 50.0,
+        "systemctl reboot": 90.0,
+        f"rm -f {HOLD}": 20.0,
+    }
+    answer = host.run
+
+    def run(command: Command) -> Result:
+        clock.now += sum(seconds for part, seconds in takes.items() if part in command.script)
+        return answer(command)
+
+    monkeypatch.setattr(host, "run", run)
+    seconds = converge(host, desired(NEW), waits).seconds
+    assert {step: took for step, took in seconds.items() if took} == {
+        "drain": 7.0, "packages": 50.0, "reboot": 90.0, "serve": 20.0,
+    }  # fmt: skip
+    assert "verify" in seconds
 
 
 def test_a_package_that_no_container_needs_moves_under_traffic(host: ServingHost, waits: Waits) -> None:

@@ -56,6 +56,7 @@ class Host(OnHost[HostEdge]):
         Output("release", "string", "the release that it carries"),
         Output("boot_id", "string", "which boot of the host was converged"),
         Output("changed", "array", "operations that acted in the last convergence"),
+        Output("seconds", "object", "how long each of its steps took"),
         drift.OUTPUT,
     )
 
@@ -131,6 +132,7 @@ class Host(OnHost[HostEdge]):
             "release": report.release,
             "boot_id": report.boot_id,
             "changed": list(report.changed),
+            "seconds": dict(report.seconds),
             "drift": {},
         }
 

@@ -56,7 +56,9 @@ class Edge:
         self.done.append(("host", desired.release))
         if self.fault:
             raise self.fault
-        return HostReport(facts={}, changed=("packages",), release=desired.release, boot_id="boot-1")
+        return HostReport(
+            facts={}, changed=("packages",), release=desired.release, boot_id="boot-1", seconds={"packages": 9.5}
+        )
 
     def converge_service(self, session, desired, api_key, log, cancel, *, credentials=None):
         self.done.append(("service", desired.name, api_key, credentials))
@@ -105,7 +107,7 @@ def test_a_host_is_converged_and_its_key_pinned(host, edge):
     assert resource_id == "h1"
     assert made.values["host_key"] == "ssh-ed25519 SEEN"
     assert made.values["release"] == "2026.11-cpu"
-    assert made.values["changed"] == ["packages"]
+    assert (made.values["changed"], made.values["seconds"]) == (["packages"], {"packages": 9.5})
     assert made.values["drift"] == {}
     assert made.secrets == {("connection", "private_key")}
     host.update(made, host_inputs(), resource_id="h1")
