@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections.abc
 import difflib
+import enum
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
@@ -48,15 +49,20 @@ def problems(kind: type, given: Mapping[str, Any], *, complete: bool = True, at:
 
 
 def _judge(annotation: Any, value: object, path: str, module: str, complete: bool) -> Iterator[Problem]:
-    """An input's annotation is a union whose first member is the plain type; the others are its promises.
+    """An input's annotation is a union whose first member is the plain type; the others are its promises, and what
+    enumeration the value is one of.
 
     Nested classes are named as `module`, where the annotation is, knows them.
     """
-    wanted = get_args(annotation)[0] if get_origin(annotation) is Union else annotation
+    members = get_args(annotation) if get_origin(annotation) is Union else (annotation,)
+    wanted, choice = members[0], _choice(members, module)
     many, named = get_origin(wanted) is collections.abc.Sequence, get_origin(wanted) is collections.abc.Mapping
     if isinstance(value, pulumi.Output):
         return
-    if many and (not isinstance(value, Sequence) or isinstance(value, str)):
+    if choice is not None:
+        if value not in choice:
+            yield path, f"this is none of {', '.join(choice)}"
+    elif many and (not isinstance(value, Sequence) or isinstance(value, str)):
         yield path, "this is no list"
     elif (named or isinstance(wanted, ForwardRef)) and not isinstance(value, Mapping):
         yield path, "this is no mapping"
@@ -71,6 +77,17 @@ def _judge(annotation: Any, value: object, path: str, module: str, complete: boo
             yield from _judge(get_args(wanted)[1], item, f"{path}.{name}", module, complete)
     elif wanted in PLAIN and type(value) is not wanted:
         yield path, f"this is not {PLAIN[wanted]}"
+
+
+def _choice(members: tuple[Any, ...], module: str) -> tuple[str, ...] | None:
+    """The values of the enumeration that an annotation names; None where it names none."""
+    for member in members:
+        # `Output[T]` is no name.
+        if isinstance(member, ForwardRef) and member.__forward_arg__.isidentifier():
+            found = getattr(import_module(module), member.__forward_arg__)
+            if issubclass(found, enum.Enum):
+                return tuple(str(one.value) for one in found)
+    return None
 
 
 def laid_over(kind: type, written: Mapping[str, Any], given: Mapping[str, Any], where: str) -> dict[str, Any]:
