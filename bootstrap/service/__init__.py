@@ -2,7 +2,7 @@
 
 from bootstrap.service.converge import ServiceReport, converge_service
 from bootstrap.service.drift import read_service
-from bootstrap.service.model_sources import Credentials
 from bootstrap.service.remove import remove_service
+from slipway.model_sources import Credentials
 
 __all__ = ["Credentials", "ServiceReport", "converge_service", "read_service", "remove_service"]

@@ -21,12 +21,12 @@ from bootstrap.service.files import Changes, is_converged
 from bootstrap.service.gate import Gate, GateReport
 from bootstrap.service.layout import bundles_path
 from bootstrap.service.model_files import ensure_model
-from bootstrap.service.model_sources import Credentials
 from bootstrap.service.state import Record, ServiceState, read_state
 from bootstrap.session import Command, Session, quote
 from bootstrap.waits import Waits
 from slipway.desired import ModelFile, ServiceDesired
 from slipway.errors import CancelledError, HostError, ServiceError, SlipwayError, UnreachableError, VerifyError
+from slipway.model_sources import Credentials
 
 
 @dataclass(frozen=True)

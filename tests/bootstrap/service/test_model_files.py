@@ -14,12 +14,12 @@ import pytest
 
 from bootstrap.service import model_cache, model_files
 from bootstrap.service.model_files import ModelStatus, ensure_model, parse_status
-from bootstrap.service.model_sources import Credentials, parse_source, public
 from bootstrap.session import Command
 from bootstrap.testing import FakeSession, RecordingLog
 from bootstrap.waits import Waits
 from slipway.desired import ModelFile
 from slipway.errors import CancelledError, DiskFullError, ModelError, UnreachableError
+from slipway.model_sources import Credentials, parse_source, public
 from tests.bootstrap.service.sandbox import SandboxSession
 from tests.bootstrap.service.stub_store import Store, serve_store
 

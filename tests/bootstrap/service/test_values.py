@@ -11,10 +11,10 @@ from bootstrap.drain import cut_off
 from bootstrap.service.answers import Answer, completion_text, model_names
 from bootstrap.service.bundle import Manifest, pack
 from bootstrap.service.layout import part, parts
-from bootstrap.service.model_sources import curl_lines
 from bootstrap.service.state import Record, parse_state, parse_units
 from bootstrap.service.units import holder_of
 from slipway.desired import HealthGate, HostFile, ModelFile, ServiceDesired, Unit
+from slipway.model_sources import curl_lines
 
 SECRET = "a-secret-in-a-file"
 

@@ -93,8 +93,17 @@ def deadline(size: int) -> float:
 
 def curl_config(source: Source, output: str, size: int, credentials: Credentials | None) -> str:
     """A curl configuration (curl(1), --config) that resumes `output`. It may hold secrets."""
+    return curl_lines([*_transfer(source, output, size), *_authorization(source, credentials)])
+
+
+def curl_credentials(source: Source, credentials: Credentials | None) -> str:
+    """The lines of such a configuration that are secret; empty for a public source."""
+    return curl_lines(_authorization(source, credentials))
+
+
+def _transfer(source: Source, output: str, size: int) -> list[tuple[str, str | None]]:
     schemes = "=http,https" if source.url.startswith("http://") else "=https"
-    options: list[tuple[str, str | None]] = [
+    return [
         ("url", source.url),
         ("output", output),
         ("continue-at", "-"),
@@ -111,6 +120,10 @@ def curl_config(source: Source, output: str, size: int, credentials: Credentials
         ("max-time", str(int(deadline(size)))),
         ("write-out", "%{http_code}"),
     ]
+
+
+def _authorization(source: Source, credentials: Credentials | None) -> list[tuple[str, str | None]]:
+    options: list[tuple[str, str | None]] = []
     if source.s3 and credentials and credentials.access_key:
         options += [
             ("aws-sigv4", f"aws:amz:{credentials.region}:s3"),
@@ -122,7 +135,7 @@ def curl_config(source: Source, output: str, size: int, credentials: Credentials
             options.append(("header", f"x-amz-security-token: {credentials.session_token}"))
     elif not source.s3 and credentials and credentials.token:
         options.append(("header", f"Authorization: Bearer {credentials.token}"))
-    return curl_lines(options)
+    return options
 
 
 def curl_lines(options: list[tuple[str, str | None]]) -> str:
