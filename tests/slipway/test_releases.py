@@ -71,6 +71,12 @@ def test_every_release_that_ships_is_sound_and_locked_or_says_that_it_is_not() -
         assert releases.lock_path(release.name).read_text(encoding="utf-8") == dump_lock(lock)
 
 
+def test_a_release_on_debian_13_has_the_docker_command() -> None:
+    """From Debian 13 on docker.io is the daemon alone, and only recommends its client."""
+    for release in releases.load_releases().values():
+        assert ("docker-cli" in release.packages) == ("debian:13" in release.os), release.name
+
+
 @pytest.mark.parametrize("name", [n for n, found in releases.load_releases().items() if found.gpu is not None])
 def test_a_lock_of_every_gpu_release_that_ships(name: str) -> None:
     release = releases.load_release(name)
