@@ -35,6 +35,15 @@ PATTERNS = {
         "Write a template's UUID; `upctl storage list --public --template` lists them"
     ),
     r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$": "Use 3 to 63 lower-case letters, digits and hyphens, and no hyphen at an end",
+    r"^[a-z]{2}(-[a-z]+)+-[0-9][a-z]$": (
+        "Write an availability zone, such as eu-north-1a; `aws ec2 describe-availability-zones` lists them"
+    ),
+    r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$": (
+        "Write an instance type, such as g6e.xlarge; `aws ec2 describe-instance-type-offerings` lists those of a region"
+    ),
+    r"^ami-[0-9a-f]{8,17}$": "Write the id of an AMI, such as ami-0123456789abcdef0; they differ from region to region",
+    r"^vpc-[0-9a-f]{8,17}$": "Write the id of a VPC, such as vpc-0123456789abcdef0",
+    r"^subnet-[0-9a-f]{8,17}$": "Write ids of subnets, such as subnet-0123456789abcdef0",
     r"^[A-Za-z0-9][A-Za-z0-9._-]{1,31}$": "Use 2 to 32 letters, digits and . _ -, and a letter or digit first",
 }
 

@@ -10,6 +10,7 @@ from slipway.desired import HostKeyPolicy
 from slipway.models import Sha256, SourceText
 from slipway.offers import Offer
 from slipway.settings import base
+from slipway.settings.aws import AwsSettings
 from slipway.settings.base import Section
 from slipway.settings.clouds import UpCloudSettings
 from slipway.settings.cluster import ClusterSettings, PoolSettings
@@ -295,6 +296,7 @@ class Settings(Section):
     local: LocalSettings = LocalSettings()
     ssh: SshSettings = SshSettings()
     upcloud: UpCloudSettings = UpCloudSettings()
+    aws: AwsSettings = AwsSettings()
     cluster: ClusterSettings = ClusterSettings()
     pool: PoolSettings = PoolSettings()
     weights: WeightsSettings | None = None
