@@ -73,6 +73,7 @@ def make_plan(
     cluster = cluster_plan(settings, stack) if settings.kind == "node-pool" else None
     names = host_names(settings, stack)
     domains = host_domains(settings, names)
+    _check_renewal(settings, names)
     waves = plan_waves(names, _policy(settings), domains)
     return Plan(
         stack=stack,
@@ -124,6 +125,13 @@ def host_domains(settings: Settings, names: tuple[str, ...]) -> dict[str, str | 
         return {host.name: host.domain for host in settings.ssh.inventory}
     cloud = cloud_of(settings)
     return dict.fromkeys(names, cloud.domain if cloud is not None else None)
+
+def _check_renewal(settings: Settings, names: tuple[str, ...]) -> None:
+    unknown = [name for name in settings.hosts.renew if name not in names]
+    if unknown:
+        what = f"the stack has no host {unknown[0]}"
+        raise PlanError(what, where="slipway:hosts.renew", fix=f"Its hosts are {', '.join(names)}")
+
 
 
 class _Images:

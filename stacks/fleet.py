@@ -28,12 +28,14 @@ HOST_TRIGGER = "the host below"
 
 @dataclass(frozen=True)
 class FleetArgs:
-    """The plan, its hosts in the plan's order, the stack's keys, and what a private model source asks for."""
+    """The plan, its hosts in the plan's order, the stack's keys, and what a private model source asks for.
+    `model_endpoint` is where the model's bucket is, where that is known only once it is made."""
 
     plan: Plan
     hosts: list[Host]
     keys: StackKeys
     model_credentials: dict[str, pulumi.Input[str]] | None = None
+    model_endpoint: pulumi.Input[str] | None = None
 
 
 class Fleet(pulumi.ComponentResource):
@@ -81,7 +83,7 @@ class Fleet(pulumi.ComponentResource):
         return Service(
             host.name,
             connection=host.connection,
-            desired=_service(service, args.keys, certificate),
+            desired=_service(service, args, certificate),
             api_key=args.keys.api_key,
             credentials=args.model_credentials,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[converged], deleted_with=host.machine),
@@ -109,9 +111,12 @@ def _rendered(plan: Plan) -> ServiceDesired:
     return service_desired(plan, files, extra_proxy_files=(f"{TLS}/server.pem", f"{TLS}/ca.pem", KEYS_ACL))
 
 
-def _service(desired: ServiceDesired, keys: StackKeys, certificate: Certificate) -> dict[str, object]:
-    """What the service should be, with the files whose content only exists once keys and certificates do."""
-    properties = desired.model_dump(mode="json")
+def _service(desired: ServiceDesired, args: FleetArgs, certificate: Certificate) -> dict[str, object]:
+    """What the service should be, with the files whose content only exists once keys and certificates do, and the
+    place of a bucket that only exists once it is made."""
+    properties, keys = desired.model_dump(mode="json"), args.keys
+    if args.model_endpoint is not None:
+        properties["model"]["endpoint"] = args.model_endpoint
     properties["files"] += [
         _secret_file(f"{TLS}/server.pem", certificate.bundle),
         {"path": f"{TLS}/ca.pem", "content": keys.ca_certificate, "mode": 0o644, "owner": "root:root", "secret": False},

@@ -15,7 +15,7 @@ from slipway.settings import Settings
 from slipway.settings.resolving import offer_of
 from stacks.config import secret
 from stacks.fleet import Fleet, FleetArgs
-from stacks.providers import Host, HostsArgs, create_cluster, create_hosts
+from stacks.providers import Host, HostsArgs, Store, create_cluster, create_hosts
 from stacks.resources import StackKeys
 
 if TYPE_CHECKING:
@@ -43,7 +43,11 @@ def provision(plan: Plan, settings: Settings, advice: Advice | None = None) -> N
         return
     keys = StackKeys("keys", stack=plan.stack, api_key=secret("api_key"))
     hosts = create_hosts(HostsArgs(plan, settings, keys), pulumi.ResourceOptions())
-    fleet = Fleet(plan.stack, FleetArgs(plan, hosts, keys, _model_credentials(settings)))
+    store = hosts[0].store
+    fleet = Fleet(
+        plan.stack,
+        FleetArgs(plan, hosts, keys, _model_credentials(settings, store), store.endpoint if store else None),
+    )
     pulumi.export("endpoint", endpoint(hosts[0]))
     pulumi.export("endpoints", [endpoint(host) for host in hosts if host.front is None] or [endpoint(hosts[0])])
     pulumi.export("model", plan.model_name)
@@ -56,6 +60,7 @@ def provision(plan: Plan, settings: Settings, advice: Advice | None = None) -> N
     pulumi.export("ssh_public_key", keys.ssh_public_key)
     pulumi.export("api_key", keys.api_key)
     pulumi.export("completion", fleet.completion)
+    _export_store(store)
 
 
 def _provision_cluster(plan: Plan, wanted: ClusterPlan, settings: Settings) -> None:
@@ -72,13 +77,27 @@ def _provision_cluster(plan: Plan, wanted: ClusterPlan, settings: Settings) -> N
     pulumi.export("monthly_cost", None if offer is None else round(monthly(offer, wanted.pool.nodes), 2))
     pulumi.export("ca_certificate", keys.ca_certificate)
     pulumi.export("api_key", keys.api_key)
+    _export_store(cluster.store)
 
 
-def _model_credentials(settings: Settings) -> dict[str, pulumi.Input[str]] | None:
-    """What a private model source asks for, as the stack's configuration keeps it; None for a public one."""
+def _model_credentials(settings: Settings, store: Store | None) -> dict[str, pulumi.Input[str]] | None:
+    """What a private model source asks for: the reader's keys of the bucket that is made, or what the stack's
+    configuration keeps; None for a public one."""
+    if store is not None:
+        keys = store.reader
+        return {"access_key": keys.access_key, "secret_key": keys.secret_key, "region": store.region}
     found = {name: secret(f"model_{name}") for name in ("token", "access_key", "secret_key")}
     given: dict[str, pulumi.Input[str]] = {name: value for name, value in found.items() if value is not None}
     return {**given, "region": settings.model.region} if given else None
+
+
+def _export_store(store: Store | None) -> None:
+    """Where the bucket for weights is, and the keys of whoever fills it."""
+    if store is None:
+        return
+    pulumi.export("weights", {"bucket": store.bucket, "endpoint": store.filled_at, "region": store.region})
+    pulumi.export("weights_access_key", store.writer.access_key)
+    pulumi.export("weights_secret_key", pulumi.Output.secret(store.writer.secret_key))
 
 
 def _shown(host: Host, offer: Offer | None) -> dict[str, pulumi.Input[object]]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from slipway.offers import offers
 from slipway.settings.clouds import CHECK_MISSES, CHECK_SECONDS, SEEN
 from slipway.settings.finding import Finding
-from slipway.settings.resolving import balanced, offer_of, settle_seconds
+from slipway.settings.resolving import balanced, cloud_of, offer_of, settle_seconds
 from slipway.settings.sections import Settings
 from slipway.units import about_bytes, format_duration
 
@@ -18,17 +18,44 @@ DISK_GB = (10, 4096)
 """what UpCloud makes, in GB"""
 
 OWNED = {
-    "hostname": "slipway:hosts",
-    "zone": "slipway:upcloud.zone",
-    "plan": "slipway:upcloud.plan",
-    "login": "slipway:upcloud.user",
-    "user_data": "",
-    "metadata": "",
-    "firewall": "slipway:upcloud.ssh_from and clients_from",
-    "network_interfaces": "slipway:upcloud.network",
-    "storage_devices": "slipway:upcloud.cache",
+    "server_args": {
+        "hostname": "slipway:hosts",
+        "zone": "slipway:upcloud.zone",
+        "plan": "slipway:upcloud.plan",
+        "login": "slipway:upcloud.user",
+        "user_data": "",
+        "metadata": "",
+        "firewall": "slipway:upcloud.ssh_from and clients_from",
+        "network_interfaces": "slipway:upcloud.network",
+        "storage_devices": "slipway:upcloud.cache",
+    },
+    "cluster_args": {
+        "network": "slipway:upcloud.network",
+        "zone": "slipway:upcloud.zone",
+        "version": "slipway:cluster.version",
+        "control_plane_ip_filters": "slipway:cluster.api_from",
+        "fetch_kubeconfig": "",
+    },
+    "pool_args": {
+        "cluster": "",
+        "name": "",
+        "name_prefix": "",
+        "plan": "slipway:upcloud.plan",
+        "node_count": "slipway:pool.nodes",
+        "labels": "slipway:pool.labels",
+    },
 }
-"""arguments of a server that Slipway cannot do without, and the setting that says them"""
+"""arguments of a server, a cluster and a node group that Slipway cannot do without, and the setting that says them"""
+
+SERVERS_ONLY = frozenset({
+    "template", "user", "disk", "cache", "cache_retain", "ssh_from", "clients_from", "load_balancer",
+    "load_balancer_plan", "load_balancer_sessions", "floating_ip", "server_args",
+})  # fmt: skip
+POOLS_ONLY = frozenset({"kubernetes_plan", "cluster_args", "pool_args"})
+
+OWNED_BY_UKS = ("172.31.240.0/24", "10.128.0.0/12", "192.168.0.0/16")
+"""control plane, services and pods of a cluster
+https://upcloud.com/docs/products/managed-kubernetes/features/data-plane"""
 
 
 def upcloud(settings: Settings) -> Iterator[Finding]:
@@ -41,7 +68,7 @@ def upcloud(settings: Settings) -> Iterator[Finding]:
     if chosen.zone is None:
         fix = "Add zone, such as fi-hel2; `upctl zone list` lists them"
         yield Finding((*UPCLOUD, "zone"), "the provider upcloud needs the zone of its servers", fix, provider_used)
-    if not chosen.ssh_from:
+    if not chosen.ssh_from and settings.kind == "host":
         what = "nobody may connect to SSH, so that no server could be set up"
         fix = "Add ssh_from: the addresses of whoever runs `pulumi up`, such as [192.0.2.7/32]"
         yield Finding((*UPCLOUD, "ssh_from"), what, fix, provider_used)
@@ -53,10 +80,15 @@ def upcloud(settings: Settings) -> Iterator[Finding]:
         if size is not None and not DISK_GB[0] * 10**9 <= size <= DISK_GB[1] * 10**9:
             what = f"{about_bytes(size)} is no size of a disk there"
             yield Finding((*UPCLOUD, field), what, f'Write a size from "{DISK_GB[0]}GB" to "{DISK_GB[1]}GB"')
-    for name in chosen.server_args:
-        if name in OWNED:
-            fix = f"Use {OWNED[name]}" if OWNED[name] else "Take it out"
-            yield Finding((*UPCLOUD, "server_args", name), f"{name} is written by Slipway itself", fix)
+    other = SERVERS_ONLY if settings.kind == "node-pool" else POOLS_ONLY
+    for field in sorted(other & chosen.model_fields_set):
+        what = f"this describes {'servers' if settings.kind == 'node-pool' else 'a node pool'}, and kind is"
+        yield Finding((*UPCLOUD, field), f"{what} {settings.kind}", "Take it out", (("kind",),))
+    for field, owned in OWNED.items():
+        for name in getattr(chosen, field):
+            if name in owned:
+                fix = f"Use {owned[name]}" if owned[name] else "Take it out"
+                yield Finding((*UPCLOUD, field, name), f"{name} is written by Slipway itself", fix)
 
 
 def upcloud_plan(settings: Settings) -> Iterator[Finding]:
@@ -85,11 +117,40 @@ def upcloud_network(settings: Settings) -> Iterator[Finding]:
     if network.version != 4 or not network.is_private:
         yield Finding(where, f"{network} is no private IPv4 network", "Write one, such as 10.77.0.0/24")
         return
+    pool = settings.kind == "node-pool"
     # The cloud keeps network, broadcast and gateway for itself; a load balancer has a node or two, and two in a change.
-    needed = settings.hosts.count + 3 + 4
+    # A new pool stands beside the old one for a while.
+    count, of = (2 * settings.pool.nodes, "nodes") if pool else (settings.hosts.count, "hosts")
+    needed = count + 3 + 4
     if network.num_addresses < needed:
-        what = f"{network} has {network.num_addresses} addresses, and {settings.hosts.count} hosts need {needed}"
-        yield Finding(where, what, "Write a larger one, such as 10.77.0.0/22", (("hosts", "count"),))
+        what = f"{network} has {network.num_addresses} addresses, and {count} {of} need {needed}"
+        yield Finding(where, what, "Write a larger one, such as 10.77.0.0/22", (("hosts", "count"), ("pool", "nodes")))
+    for taken in OWNED_BY_UKS if pool else ():
+        if network.overlaps(ipaddress.ip_network(taken)):
+            what = f"{network} overlaps {taken}, which a cluster has for itself"
+            yield Finding(where, what, "Write another, such as 10.77.0.0/24", (("kind",),))
+
+
+def upcloud_pool(settings: Settings) -> Iterator[Finding]:
+    if settings.provider != "upcloud" or settings.kind != "node-pool":
+        return
+    cluster, pool, plan = settings.cluster, settings.pool, settings.upcloud.plan
+    if cluster.version is None:
+        fix = 'Add version, such as "1.33"; `upctl kubernetes versions` lists them'
+        yield Finding(("cluster", "version"), "a cluster without a version gets the newest, which moves", fix)
+    if cluster.private and not cluster.api_from:
+        what = "the API server has a public address, and nobody may reach it"
+        fix = "Add api_from: the addresses of whoever runs `pulumi up`, such as [192.0.2.7/32]"
+        yield Finding(("cluster", "api_from"), what, fix, (("cluster", "private"),))
+    if pool.image is not None:
+        what = "UpCloud's nodes come with the image of the cluster's version"
+        yield Finding(("pool", "image"), what, "Take it out, and pin slipway:cluster.version")
+    if pool.max_nodes is not None:
+        what = "UpCloud scales no node group by itself"
+        yield Finding(("pool", "max_nodes"), what, "Take it out, and write as many nodes as are needed")
+    if pool.disk is not None and plan is not None and not plan.startswith("GPU-"):
+        what = f"the disk of plan {plan} comes with it"
+        yield Finding(("pool", "disk"), what, "Take it out", ((*UPCLOUD, "plan"),))
 
 
 def upcloud_store(settings: Settings) -> Iterator[Finding]:
@@ -102,6 +163,12 @@ def upcloud_store(settings: Settings) -> Iterator[Finding]:
     for field in ("weights_region", "weights_public"):
         if settings.weights is None and field in chosen.model_fields_set:
             yield Finding((*UPCLOUD, field), "there is no bucket", "Take it out, or add slipway:weights", used)
+
+
+def renewal(settings: Settings) -> Iterator[Finding]:
+    if settings.hosts.renew and cloud_of(settings) is None:
+        what = f"hosts of the provider {settings.provider} are not made anew: no cloud makes them"
+        yield Finding(("hosts", "renew"), what, "Take it out", (("provider",),))
 
 
 def balancer(settings: Settings) -> Iterator[Finding]:
@@ -125,6 +192,8 @@ RULES: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     upcloud,
     upcloud_plan,
     upcloud_network,
+    upcloud_pool,
     upcloud_store,
+    renewal,
     balancer,
 )

@@ -100,6 +100,12 @@ class UpCloudSettings(CloudSection):
     """More labels of everything that takes labels."""
     server_args: dict[str, Any] = Field(default={})
     """Arguments of pulumi_upcloud.Server itself, laid over those that Slipway writes."""
+    kubernetes_plan: ServerPlan = "prod-md"
+    """Plan of the control plane of a cluster; `upctl kubernetes plans` lists them."""
+    cluster_args: dict[str, Any] = Field(default={})
+    """Arguments of pulumi_upcloud.KubernetesCluster itself, laid over those that Slipway writes."""
+    pool_args: dict[str, Any] = Field(default={})
+    """Arguments of pulumi_upcloud.KubernetesNodeGroup itself, laid over those that Slipway writes."""
 
     @property
     def domain(self) -> str | None:

@@ -124,6 +124,8 @@ class HostsSettings(Section):
 
 class LocalSettings(Section):
     """Machines booted beside the one who runs `pulumi up`."""
+    renew: tuple[base.HostName, ...] = ()
+    """Names of those that take a new image or first-boot script, for which they are made anew. Others keep theirs."""
 
     machine: MachineKind = "auto"
     """A VM where KVM really works, else a system container, else an emulated VM."""

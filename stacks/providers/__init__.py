@@ -16,7 +16,7 @@ from typing import cast
 import pulumi
 
 from slipway.errors import PlanError
-from slipway.plan_types import Plan
+from slipway.plan_types import ClusterPlan, Plan
 from slipway.settings import Settings
 from stacks.resources import StackKeys
 
@@ -37,6 +37,39 @@ class HostsArgs:
     settings: Settings
     keys: StackKeys
 
+    @property
+    def cluster(self) -> ClusterPlan:
+        """The plan's cluster; only where there is one, `create_cluster` is called."""
+        if self.plan.cluster is None:
+            raise PlanError("there is no cluster in this plan", where="slipway:kind", fix="Write kind: node-pool")
+        return self.plan.cluster
+
+
+@dataclass(frozen=True)
+class StoreKeys:
+    """What a request to a store is signed with."""
+
+    access_key: pulumi.Input[str]
+    secret_key: pulumi.Output[str]
+
+
+@dataclass(frozen=True)
+class Store:
+    """The bucket of `slipway:weights`, in an object storage that speaks S3. Endpoints are base URLs, to which
+    bucket and key are added as a path."""
+
+    bucket: pulumi.Input[str]
+    endpoint: pulumi.Input[str]
+    """where hosts read it"""
+    filled_at: pulumi.Input[str]
+    """where whoever has the writer's keys puts files"""
+    region: pulumi.Input[str]
+    """that requests are signed for"""
+    reader: StoreKeys
+    """may read objects of this bucket, and nothing else"""
+    writer: StoreKeys
+    """may list, read, put and delete objects of this bucket, and nothing else"""
+
 
 @dataclass(frozen=True)
 class Host:
@@ -56,6 +89,8 @@ class Host:
     """where clients reach all hosts, at the same port: a load balancer"""
     names: tuple[pulumi.Input[str], ...] = ()
     """more names that clients use, which its certificate has to hold"""
+    store: Store | None = None
+    """the bucket of `slipway:weights`, the same for every host; None where none is asked for"""
 
 
 @dataclass(frozen=True)
@@ -71,10 +106,19 @@ class Cluster:
     """the nodes: pods wait for them; None where they exist already"""
     zone: str = ""
     """zone or region of a cloud"""
+    store: Store | None = None
+    """the bucket of `slipway:weights`; None where none is asked for"""
 
 
 CreateCluster = Callable[[HostsArgs, pulumi.ResourceOptions], Cluster]
 CreateHosts = Callable[[HostsArgs, pulumi.ResourceOptions], list[Host]]
+
+
+def born_with(args: HostsArgs, name: str, *what: str) -> list[str]:
+    """Arguments that a host which exists keeps, for `ignore_changes`: a change of them (image, first-boot script) would
+    replace every host at once. A host of `slipway:hosts.renew` takes them, and is made anew where they differ.
+    """
+    return [] if name in args.settings.hosts.renew else list(what)
 
 
 def create_hosts(args: HostsArgs, opts: pulumi.ResourceOptions) -> list[Host]:

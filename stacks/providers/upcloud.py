@@ -1,16 +1,16 @@
 """Servers at UpCloud, with the official SDK `pulumi-upcloud` (extra `upcloud`). It reads UPCLOUD_TOKEN.
 
 cloud-init installs the host key that Pulumi made, so that the first SSH connection is verified already, and nothing
-connects before the firewall's rules are there.
+connects before the firewall's rules are there. Node pools are in `upcloud_pool`, the bucket for weights in
+`upcloud_store`.
 
 Left out: spot with a fallback. The SDK has no argument for it; spot servers seem to be plans of their own (people write
 of GPU-SPOT-20xCPU-256GB-3xL40S), and such a plan can be named, but nothing steps in for a server that is taken away.
-Stock and quota are not asked before.
+Shared file storage for weights: hosts would fetch and prune the same files beside each other, which nothing here locks.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -21,23 +21,23 @@ import pulumi_upcloud as upcloud
 from slipway.errors import PlanError
 from slipway.hosting import GB, UPCLOUD_TEMPLATES, DiskSize, boot_disk, user_data
 from slipway.plan_types import Plan
+from slipway.pools import dns_label
 from slipway.settings.clouds import UpCloudSettings
 from slipway.settings.resolving import balanced
-from stacks.providers import Host, HostsArgs
+from stacks.providers import Host, HostsArgs, Store, born_with
 from stacks.providers.native import laid_over
 from stacks.providers.upcloud_balancer import Balancer, balancer
+from stacks.providers.upcloud_network import SSH_PORT, firewall, labels_of, private_network
+from stacks.providers.upcloud_pool import create_cluster
+from stacks.providers.upcloud_store import store as weights_store
 from stacks.resources import HostKey
+
+__all__ = ["VERIFIED", "create_cluster", "create_hosts"]
 
 VERIFIED = (
     "not run: never against UpCloud itself; its resources were checked against the argument types of "
     "pulumi-upcloud 0.23.0 under Pulumi's mocks"
 )
-
-SSH_PORT = 22
-
-RESOLVERS = ("94.237.127.9", "94.237.40.9")
-"""UpCloud's own. The firewall drops their answers unless a rule lets them in, and those of time servers as well.
-https://github.com/kubernetes-sigs/kubespray contrib/terraform/upcloud"""
 
 AFFINITY = {"strict": "strict", "best-effort": "yes", "none": "no"}
 
@@ -59,20 +59,13 @@ def create_hosts(args: HostsArgs, opts: pulumi.ResourceOptions) -> list[Host]:
     """
     plan, chosen = args.plan, args.settings.upcloud
     pulumi.log.info(f"boot disk of each server, in GB: {_boot_disk(plan, chosen).why}")
-    labels = {"slipway-stack": plan.stack, **chosen.labels}
-    network = upcloud.Network(
-        plan.stack,
-        zone=_zone(chosen),
-        name=f"slipway-{_label(plan)}",
-        ip_network={"address": chosen.network, "dhcp": True, "dhcp_default_route": False, "family": "IPv4"},
-        labels=labels,
-        opts=opts,
-    )
+    name, labels = f"slipway-{dns_label(plan.stack)}", labels_of(args)
+    network = private_network(args, nat=False, labels=labels, opts=opts).network
     group = None
     if len(plan.hosts) > 1:
         group = upcloud.ServerGroup(
             plan.stack,
-            title=f"slipway-{_label(plan)}",
+            title=name,
             anti_affinity_policy=AFFINITY[chosen.anti_affinity],
             # Servers name their group; a group that tracked them as well would differ after each change.
             track_members=False,
@@ -88,13 +81,16 @@ def create_hosts(args: HostsArgs, opts: pulumi.ResourceOptions) -> list[Host]:
         front = balancer(
             plan,
             chosen,
-            name=f"slipway-{_label(plan)}",
+            name=name,
             network=network,
-            addresses={name: one.private for name, one in made.items()},
+            addresses={host: one.private for host, one in made.items()},
             labels=labels,
             opts=opts,
         )
-    return [_host(args, name, one, front) for name, one in made.items()]
+    store = None
+    if args.settings.weights is not None:
+        store = weights_store(args.settings.weights, chosen, name=name, network=network, labels=labels, opts=opts)
+    return [_host(args, host, one, front, store) for host, one in made.items()]
 
 
 def _server(
@@ -149,8 +145,7 @@ def _server(
             pulumi.ResourceOptions(
                 # It holds the host's private key.
                 additional_secret_outputs=["user_data"],
-                # A new template or first-boot script is for new servers: either would replace the whole fleet at once.
-                ignore_changes=["user_data", "template.storage"],
+                ignore_changes=born_with(args, name, "user_data", "template.storage"),
                 # A disk is attached to one server at a time.
                 delete_before_replace=cache is not None,
             ),
@@ -159,7 +154,7 @@ def _server(
     rules = upcloud.ServerFirewallRules(
         name,
         server_id=server.id,
-        firewall_rules=_firewall(plan, chosen, open_to_clients=not balanced(args.settings)),
+        firewall_rules=firewall(plan, chosen, open_to_clients=not balanced(args.settings)),
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(deleted_with=server)),
     )
     public, private = (_address(server, interface) for interface in (0, 1))
@@ -205,7 +200,7 @@ def _user_data(key: HostKey, cache: upcloud.Storage | None) -> pulumi.Output[str
     return pulumi.Output.secret(pulumi.Output.all(key.private_key, key.public_key, disk).apply(written))
 
 
-def _host(args: HostsArgs, name: str, made: _Made, front: Balancer | None) -> Host:
+def _host(args: HostsArgs, name: str, made: _Made, front: Balancer | None, store: Store | None) -> Host:
     return Host(
         name=name,
         connection={
@@ -223,40 +218,8 @@ def _host(args: HostsArgs, name: str, made: _Made, front: Balancer | None) -> Ho
         zone=_zone(args.settings.upcloud),
         front=front.address if front is not None else None,
         names=front.names if front is not None else (),
+        store=store,
     )
-
-
-def _firewall(plan: Plan, chosen: UpCloudSettings, *, open_to_clients: bool) -> list[dict[str, Any]]:
-    """What may come in over the public network; rules do not touch the private one. The first match decides."""
-    rules = [_accept("SSH", source, port=SSH_PORT) for source in chosen.ssh_from]
-    if open_to_clients:
-        rules += [_accept("clients", source, port=plan.proxy.port) for source in chosen.clients_from]
-    for resolver in RESOLVERS:
-        rules += [_accept("names", resolver, source_port=53, protocol=protocol) for protocol in ("udp", "tcp")]
-    rules.append(_accept("time", "0.0.0.0/0", source_port=123, protocol="udp"))
-    rules.append({"direction": "in", "action": "drop", "comment": "nothing else"})
-    rules.append({"direction": "out", "action": "accept", "comment": "packages, images, weights"})
-    return rules
-
-
-def _accept(
-    what: str, source: str, *, port: int | None = None, source_port: int | None = None, protocol: str = "tcp"
-) -> dict[str, Any]:
-    """Rules take ranges with a start and an end, not CIDR."""
-    network = ipaddress.ip_network(source)
-    rule: dict[str, Any] = {
-        "direction": "in",
-        "action": "accept",
-        "comment": what,
-        "family": f"IPv{network.version}",
-        "protocol": protocol,
-        "source_address_start": str(network[0]),
-        "source_address_end": str(network[-1]),
-    }
-    for side, number in (("destination", port), ("source", source_port)):
-        if number is not None:
-            rule |= {f"{side}_port_start": str(number), f"{side}_port_end": str(number)}
-    return rule
 
 
 def _address(server: upcloud.Server, interface: int) -> pulumi.Output[str]:
@@ -276,8 +239,3 @@ def _template(plan: Plan, chosen: UpCloudSettings) -> str:
 
 def _zone(chosen: UpCloudSettings) -> str:
     return chosen.zone or ""
-
-
-def _label(plan: Plan) -> str:
-    """The stack's name as its hosts carry it, which is a DNS label."""
-    return plan.hosts[0].name.rsplit("-", 1)[0]
