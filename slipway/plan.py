@@ -13,6 +13,7 @@ from slipway.engines import engine_plan
 from slipway.errors import PlanError, StaleLockError
 from slipway.gates import completion_deadline, health_deadline
 from slipway.gpus import Gpu
+from slipway.limits import Limits
 from slipway.models import ResolvedModel
 from slipway.plan_types import CollectorPlan, EnginePlan, HostPlan, Plan, ProxyPlan, ReplicaPlan, ScalingPlan
 from slipway.pools import cluster_plan, dns_label
@@ -111,6 +112,7 @@ def make_plan(
 
 
 def host_names(settings: Settings, stack: str) -> tuple[str, ...]:
+        limits=_limits(settings),
     """Names of the stack's hosts, in order: those of the inventory, or `<stack>-0`, `<stack>-1`, …; none in a pool."""
     if settings.kind == "node-pool":
         return ()
@@ -195,9 +197,20 @@ def _policy(settings: Settings) -> Policy:
     return Policy(policy.canary, policy.wave, policy.bake, policy.max_unavailable)
 
 
-def _replicas(engine: EnginePlan, count: int) -> tuple[ReplicaPlan, ...]:
-    """Neighbouring GPUs share the fastest links, so each replica gets a run of them."""
-    size = engine.gpus_per_replica
+def _limits(settings: Settings) -> Limits:
+    said = settings.rollout.limits.model_dump()
+    return Limits(**{**said, "errors": float(said["errors"].removesuffix("%")) / 100})
+
+
+def _replicas(settings: Settings, engine: EnginePlan, count: int) -> tuple[ReplicaPlan, ...]:
+    """Neighbouring GPUs share the fastest links, so each replica gets a run of them. Slices of GPUs share nothing, so
+    that replicas go from GPU to GPU."""
+    size, gpus = engine.gpus_per_replica, settings.engine.gpus
+    if settings.driver.mig is not None and size:
+        return tuple(
+            ReplicaPlan(index, FIRST_ENGINE_PORT + index, (index % gpus,), slice=index // gpus)
+            for index in range(count)
+        )
     return tuple(
         ReplicaPlan(index, FIRST_ENGINE_PORT + index, tuple(range(index * size, (index + 1) * size)))
         for index in range(count)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from slipway.desired import Drain, HealthGate, HostDesired, Image, ModelFile, Window
+from slipway.limits import Limits
 
 CONTAINER_UID = 65532
 """uid and gid of every container: the `nonroot` of distroless images"""
@@ -201,3 +202,5 @@ class Plan:
     """when a host may go to another release; at any time where there are none"""
     cluster: ClusterPlan | None = None
     """where pods serve in place of hosts, of which there are none then; `replicas` is what one pod holds"""
+    limits: Limits = Limits()
+    """past which the gate behind a wave stays shut"""

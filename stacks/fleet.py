@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pulumi
@@ -102,6 +102,7 @@ class Fleet(pulumi.ComponentResource):
             triggers={**changed, HOST_TRIGGER: _digest(plan.host.model_dump_json())},
             engines=[f"{replica.url}{plan.engine.metrics_path}" for replica in plan.replicas],
             peers=[by_name[host].connection for host in later[:MOST_PEERS]],
+            limits=asdict(plan.limits),
             opts=pulumi.ResourceOptions(parent=self, depends_on=services),
         )
 

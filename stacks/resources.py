@@ -264,16 +264,13 @@ class Gate(pulumi.CustomResource):
         engines: Sequence[pulumi.Input[str]] | None = None,
         peers: Sequence[Object] | None = None,
         bake_first: pulumi.Input[bool] | None = None,
-        max_error_ratio: pulumi.Input[float] | None = None,
-        max_latency_ratio: pulumi.Input[float] | None = None,
-        max_ttft_ratio: pulumi.Input[float] | None = None,
-        max_tpot_ratio: pulumi.Input[float] | None = None,
-        min_requests: pulumi.Input[int] | None = None,
+        limits: Object | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """`triggers`: fingerprints of what the wave changed; the gate asks again when one differs. `engines`: URLs of
         the engines' metrics, on the hosts. `peers`: hosts not yet changed, to compare with where the gate has no
-        figures of an earlier passage. `bake_first`: bake when it is created, too, not only when triggers change."""
+        figures of an earlier passage. `bake_first`: bake when it is created, too, not only when triggers change.
+        `limits`: fields of `slipway.limits.Limits`."""
         super().__init__(
             "slipway:index:Gate",
             resource_name,
@@ -285,11 +282,7 @@ class Gate(pulumi.CustomResource):
                 "engines": engines,
                 "peers": peers,
                 "bake_first": bake_first,
-                "max_error_ratio": max_error_ratio,
-                "max_latency_ratio": max_latency_ratio,
-                "max_ttft_ratio": max_ttft_ratio,
-                "max_tpot_ratio": max_tpot_ratio,
-                "min_requests": min_requests,
+                "limits": limits,
                 **_outputs("figures", "requests"),
             },
             opts,

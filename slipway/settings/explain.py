@@ -26,6 +26,7 @@ PATTERNS = {
     r"^sha256:[0-9a-f]{64}$": "Write sha256: and 64 lower-case hex digits",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "Use letters, digits and underscores, and no digit first",
     r"^[a-z_][a-z0-9_-]{0,31}$": "Use lower-case letters, digits, hyphens and underscores, and no digit first",
+    r"^(100|[0-9]{1,2}(\.[0-9]+)?)%$": 'Write a share, such as "1%" or "0.5%"',
     r"^v?[0-9]+(\.[0-9]+){0,3}(\.x)?$": 'Write a version, such as "0.21.0" or "0.6.x"',
     r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$": "Use letters, digits and . _ / -, at most 128, and a letter or digit first",
     r"^[a-z]{2}-[a-z]{3}[0-9]$": "Write a zone, such as fi-hel2; `upctl zone list` lists them",

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, StringConstraints
 
 from slipway.desired import HostKeyPolicy
+from slipway.limits import Limits
 from slipway.models import Sha256, SourceText
 from slipway.offers import Offer
 from slipway.settings import base
@@ -31,6 +32,8 @@ KvDtype = Literal["auto", "bf16", "fp16", "fp8", "nvfp4", "q8_0", "q4_0"]
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Wave = HostsOrPercent
 
+ErrorShare = Annotated[str, StringConstraints(pattern=r"^(100|[0-9]{1,2}(\.[0-9]+)?)%$")]
+Ratio = Annotated[float, Field(ge=1)]
 
 def _seconds(text: str) -> Any:
     """A default duration; the schema shows it as people write it."""
@@ -212,6 +215,21 @@ class WindowSettings(Section):
 
 
 class RolloutSettings(Section):
+class LimitsSettings(Section):
+    """What the gate behind a wave takes for a regression. Times are multiples of what they were before."""
+
+    errors: ErrorShare = f"{Limits.errors:.0%}"
+    """Share of requests that may fail."""
+    latency: Ratio = Limits.latency
+    """Mean time of a whole request."""
+    first_token: Ratio = Limits.first_token
+    """Mean time to the first token, and of the proxy to the first byte."""
+    per_token: Ratio = Limits.per_token
+    """Mean time of each further token."""
+    min_requests: Annotated[int, Field(strict=True, ge=1)] = Limits.min_requests
+    """Fewer requests in the bake time say nothing."""
+
+
     """How a change goes through the fleet."""
 
     canary: Annotated[int, Field(strict=True, ge=0)] = 1
@@ -221,6 +239,8 @@ class RolloutSettings(Section):
     bake: Duration = _seconds("2m")
     """How long the gate behind a wave watches errors and latency before the next one starts."""
     max_unavailable: Wave | None = None
+    limits: LimitsSettings = LimitsSettings()
+    """What keeps the gate shut."""
     """Most hosts out of service at once; it caps every wave. A share is rounded down, to one host at least."""
     windows: tuple[WindowSettings, ...] = ()
     """Times in which hosts may go to another release; at any time when left out. A first install, drift and an update

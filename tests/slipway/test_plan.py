@@ -6,6 +6,7 @@ import pytest
 
 from slipway.errors import PlanError, StaleLockError
 from slipway.gates import completion_deadline, health_deadline
+from slipway.limits import Limits
 from slipway.plan import BuiltImage, docker_size, host_names, make_plan, with_placeholders
 from slipway.plan_types import Plan
 from slipway.releases import load_lock, load_release
@@ -43,7 +44,7 @@ def test_settings_reach_the_plan() -> None:
             "  slipway:hosts: {count: 5}\n"
             "  slipway:proxy: {port: 443, concurrency: 8, queue: 9, queue_timeout: 20s,"
             " stream_timeout: 2m, retry_after: 3s}\n"
-            "  slipway:rollout: {canary: 1, wave: 2, bake: 1m}\n"
+            "  slipway:rollout: {canary: 1, wave: 2, bake: 1m, limits: {errors: 0.5%, per_token: 2, min_requests: 5}}\n"
             "  slipway:container: {log_max_size: 20MB, log_max_files: 5, registry_mirrors: ['https://mirror.example']}\n"
             "  slipway:collector: {memory: 512MiB, otlp_endpoint: 'https://telemetry.example:4317'}\n"
             "  slipway:drain: {settle: 10s, deadline: 2m}\n"
@@ -60,6 +61,7 @@ def test_settings_reach_the_plan() -> None:
     assert [host.wave for host in made.hosts] == [0, 1, 1, 2, 2]
     assert [wave.bake_seconds for wave in made.waves] == [60.0, 60.0, 0.0]
     proxy = made.proxy
+    assert made.limits == Limits(errors=0.005, latency=1.5, first_token=1.5, per_token=2.0, min_requests=5)
     assert (proxy.port, proxy.concurrency, proxy.queue) == (443, 8, 9)
     assert (proxy.queue_seconds, proxy.stream_seconds, proxy.retry_after_seconds) == (20, 120, 3)
     assert (made.host.container.log_max_size, made.host.container.log_max_files) == ("20m", 5)

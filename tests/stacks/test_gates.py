@@ -34,6 +34,13 @@ def test_a_gate_watches_its_wave_and_compares_with_later_ones(tmp_path: Path, mo
     assert [host["name"] for host in canary["peers"]] == ["h2", "h3", "h4", "h5", "h6", "h7", "h8", "h9"]
     assert [host["name"] for host in last["peers"]] == ["h12"]
     assert canary["engines"] == ["http://127.0.0.1:9000/metrics"]
+    assert canary["limits"] == {
+        "errors": 0.01, "latency": 1.5, "first_token": 1.5, "per_token": 1.25, "min_requests": 20,
+    }  # fmt: skip
+    limits = {"errors": "5%", "per_token": 3}
+    rollout = {"canary": 1, "wave": 2, "limits": limits}
+    told = graph(tmp_path, monkeypatch, rollout=rollout).of("slipway:index:Gate")[0].inputs["limits"]
+    assert (told["errors"], told["per_token"], told["latency"]) == (0.05, 3, 1.5)
 
 
 def test_a_gate_asks_again_when_only_what_is_below_the_service_changed(

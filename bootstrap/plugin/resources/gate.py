@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bootstrap.plugin.codec import UNKNOWN, Values
 from bootstrap.plugin.operation import Operation
@@ -15,7 +15,6 @@ from bootstrap.plugin.resources.judgement import (
     TIMES,
     Figures,
     Finding,
-    Limits,
     Reading,
     baselines,
     figures,
@@ -27,25 +26,20 @@ from bootstrap.plugin.resources.judgement import (
 )
 from bootstrap.plugin.resources.validation import parse, problems
 from slipway.errors import CancelledError, ServiceError, SlipwayError
+from slipway.limits import Limits
 
 if TYPE_CHECKING:
     from bootstrap.plugin.resources.connecting import Connect
     from slipway.desired import Connection
 
+Answer = TypeVar("Answer")
+
 HOSTS_AT_ONCE = 32
 TELL_EVERY = 1.0
 """seconds between two status lines"""
+METRICS_URL = "http://127.0.0.1:8404/metrics"
 LOOK_EVERY = 10.0
 """seconds between two looks at the hosts: what a regression costs before the bake stops"""
-
-LIMITS = {
-    "max_error_ratio": 0.01,
-    "max_latency_ratio": 1.5,
-    "max_ttft_ratio": 1.5,
-    "max_tpot_ratio": 1.25,
-    "min_requests": 20,
-}
-"""the inputs that say what a regression is, with what holds when they are left out"""
 
 
 @dataclass(frozen=True)
@@ -64,22 +58,14 @@ class Gate(Resource):
     about = "Watches the hosts of a wave for the bake time before the next wave may start: traffic, restarts, Xids."
     inputs = (
         Input("connections", "array", "hosts of the wave: slipway.desired.Connection, each"),
-        Input("bake_seconds", "number", "how long the hosts are watched"),
+        # What is asked is of no matter until the next change asks it: only `triggers` and another wave are a change.
+        Input("bake_seconds", "number", "how long the hosts are watched", quiet=True),
         Input("triggers", "object", "fingerprints of what the wave changed", required=False),
-        Input("metrics_url", "string", "on the host", required=False, default="http://127.0.0.1:8404/metrics"),
-        Input("engines", "array", "URLs of the engines' metrics, on the host", required=False),
-        Input("peers", "array", "hosts not yet changed: slipway.desired.Connection, each", required=False),
-        Input("bake_first", "boolean", "whether it bakes when it is created, too", required=False, default=False),
-        *(
-            Input(name, "integer" if name == "min_requests" else "number", about, required=False, default=LIMITS[name])
-            for name, about in (
-                ("max_error_ratio", "share of responses that are 5xx or break off"),
-                ("max_latency_ratio", "mean latency over the baseline"),
-                ("max_ttft_ratio", "mean time to first token over the baseline"),
-                ("max_tpot_ratio", "mean time per output token over the baseline"),
-                ("min_requests", "fewer in the bake time say nothing"),
-            )
-        ),
+        Input("metrics_url", "string", "on the host", required=False, quiet=True, default=METRICS_URL),
+        Input("engines", "array", "URLs of the engines' metrics, on the host", required=False, quiet=True),
+        Input("peers", "array", "hosts not yet changed: slipway.desired.Connection, each", required=False, quiet=True),
+        Input("bake_first", "boolean", "whether it bakes when created, too", required=False, quiet=True, default=False),
+        Input("limits", "object", "what a regression is: slipway.limits.Limits", required=False, quiet=True),
     )
     outputs = (
         Output("figures", "object", "host to mean times in seconds, what the next passage is held against"),
@@ -92,11 +78,7 @@ class Gate(Resource):
     def check(self, inputs: Values) -> list[Failure]:
         from slipway.desired import Connection  # noqa: PLC0415  pydantic loads slowly
 
-        failures = [
-            Failure((name,), "must not be negative")
-            for name in ("bake_seconds", *LIMITS)
-            if inputs.get(name, UNKNOWN) not in (UNKNOWN, None) and inputs[name] < 0
-        ]
+        failures = _negative(inputs, ("bake_seconds",), ()) + _limits_failures(inputs.get("limits"))
         for name in ("connections", "peers"):
             for index, connection in enumerate(_known(inputs.get(name))):
                 failures += problems(Connection, connection, (name, index))
@@ -129,7 +111,7 @@ class _Passage:
         self._url: str = inputs["metrics_url"]
         self._engines: list[str] = inputs.get("engines") or []
         self._seconds: float = inputs["bake_seconds"]
-        self._limits = Limits(**{name: inputs[name] for name in LIMITS})
+        self._limits = Limits(**inputs.get("limits") or {})
         self._members = [parse(Connection, one) for one in inputs["connections"]]
         self._peers = [parse(Connection, one) for one in inputs.get("peers") or []]
 
@@ -174,18 +156,18 @@ class _Passage:
         return {name: figures(before[name], reading, self._limits.min_requests) for name, reading in after.items()}
 
     def _stop(self, found: Mapping[str, tuple[Finding, ...]], when: str) -> None:
-        for name, findings in found.items():
-            if not findings:
-                continue
-            fix = f"See what answers at {self._url} there; it should be the proxy. Then run `pulumi up` again."
-            if findings[0].kind != "proxy":
-                fix = (
-                    "Look at its logs, set back what was changed, and run `pulumi up` again. Where it is meant to be "
-                    "so (a slower model, say), set slipway:rollout.bake to 0s for one `pulumi up`."
-                )
-            raise ServiceError(
-                f"the gate stays shut{when}: {'; '.join(finding.text for finding in findings)}", where=name, fix=fix
+        """Raises `ServiceError` with every host that has findings, and all of them."""
+        bad = {name: findings for name, findings in found.items() if findings}
+        if not bad:
+            return
+        said = {name: "; ".join(finding.text for finding in findings) for name, findings in bad.items()}
+        fix = f"See what answers at {self._url} there; it should be the proxy. Then run `pulumi up` again."
+        if any(finding.kind != "proxy" for findings in bad.values() for finding in findings):
+            fix = (
+                "Look at the logs there, set back what was changed, and run `pulumi up` again. Where it is meant to "
+                "be so (a slower model, say), set slipway:rollout.bake to 0s for one `pulumi up`."
             )
+        raise ServiceError(f"the gate stays shut{when}: {_each_named(said)}", where=", ".join(bad), fix=fix)
 
     def _tell(self, latest: Mapping[str, Reading], seen: Mapping[str, Figures]) -> None:
         log, few = self._operation.log, self._limits.min_requests
@@ -199,14 +181,33 @@ class _Passage:
             log.info(f"{', '.join(quiet)}: fewer than {few} requests, too few to judge by")
 
     def _read(self, hosts: list[Connection]) -> dict[str, Reading]:
-        return {name: reading for name, reading in self._each(self._reading, hosts).items() if reading}
+        """Raises what is wrong when one cannot be read, and a `ServiceError` that names each when several cannot."""
+        found = self._each(self._or_error, hosts)
+        errors = {name: error for name, error in found.items() if isinstance(error, SlipwayError)}
+        if len(errors) == 1:
+            raise next(iter(errors.values()))
+        if errors:
+            raise ServiceError(
+                f"the gate cannot look at its hosts: {_each_named({name: e.what for name, e in errors.items()})}",
+                where=", ".join(errors),
+                fix=next(iter(errors.values())).fix,
+            )
+        return {name: reading for name, reading in found.items() if isinstance(reading, Reading)}
+
+    def _or_error(self, host: Connection) -> Reading | SlipwayError:
+        try:
+            return self._reading(host)
+        except CancelledError:
+            raise
+        except SlipwayError as error:
+            return error
 
     def _read_peers(self, hosts: list[Connection]) -> dict[str, Reading]:
         """Those that answer: a host of a later wave that is down, or has nothing yet, does not hold up this one."""
         found = self._each(self._peer, hosts)
         return {name: reading for name, reading in found.items() if reading and reading.proxy}
 
-    def _each(self, read: Any, hosts: list[Connection]) -> dict[str, Reading | None]:
+    def _each(self, read: Callable[[Connection], Answer], hosts: list[Connection]) -> dict[str, Answer]:
         with ThreadPoolExecutor(max_workers=HOSTS_AT_ONCE) as pool:
             return {host.name: found for host, found in zip(hosts, pool.map(read, hosts), strict=True)}
 
@@ -240,6 +241,29 @@ class _Passage:
                 )
             waited += pause
         return until
+
+
+def _each_named(said: Mapping[str, str]) -> str:
+    """What is said of each host, with its name where there are several."""
+    if len(said) == 1:
+        return next(iter(said.values()))
+    return "; ".join(f"{name}: {text}" for name, text in said.items())
+
+
+def _limits_failures(limits: Any) -> list[Failure]:
+    if not isinstance(limits, dict):
+        return []
+    known = [field.name for field in fields(Limits)]
+    wrong = [Failure(("limits", name), f"known are {', '.join(known)}") for name in limits if name not in known]
+    return wrong + _negative(limits, known, ("limits",))
+
+
+def _negative(values: Values, names: Iterable[str], where: tuple[str, ...]) -> list[Failure]:
+    return [
+        Failure((*where, name), "must be a number, and not negative")
+        for name in names
+        if (value := values.get(name, UNKNOWN)) is not UNKNOWN and not (isinstance(value, int | float) and value >= 0)
+    ]
 
 
 def _known(values: Any) -> list[Any]:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from bootstrap.plugin.resources.traffic import SETTLED, Engine, Traffic, since
+from slipway.limits import Limits
 
 LATENCY_NOISE = 0.05
 """seconds: means of whole requests that differ by less do not show"""
@@ -21,17 +22,6 @@ ENGINE = "slipway-engine-"
 """how the names of the engines' units begin: slipway.plan_types.ReplicaPlan"""
 
 TIMES = ("latency", "first_byte", "first_token", "per_token")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What counts as a regression. The ratios of times are to a baseline; too few requests say nothing."""
-
-    max_error_ratio: float
-    max_latency_ratio: float
-    max_ttft_ratio: float
-    max_tpot_ratio: float
-    min_requests: int
 
 
 @dataclass(frozen=True)
@@ -198,22 +188,22 @@ def _errors(seen: Figures, limits: Limits) -> Iterator[Finding]:
         ("errors", seen.errors, seen.requests, "responses were 5xx or broke off"),
         ("engine errors", seen.failed, seen.finished, "requests failed in the engine"),
     ):
-        if requests >= few and errors / requests > limits.max_error_ratio:
-            ratio = f"{errors / requests:.2%} > {limits.max_error_ratio:.2%} (max_error_ratio)"
+        if requests >= few and errors / requests > limits.errors:
+            ratio = f"{errors / requests:.2%} > {limits.errors:.2%} (limits.errors)"
             yield Finding(kind, f"{errors:.0f} of {requests:.0f} {what}, {ratio}")
 
 
 def _times(seen: Figures, baseline: Mapping[str, Baseline], limits: Limits) -> Iterator[Finding]:
     for name, what, limit, ratio, noise in (
-        ("latency", "mean latency", "max_latency_ratio", limits.max_latency_ratio, LATENCY_NOISE),
-        ("first_byte", "mean time to the first byte (proxy)", "max_ttft_ratio", limits.max_ttft_ratio, LATENCY_NOISE),
-        ("first_token", "mean time to first token (engine)", "max_ttft_ratio", limits.max_ttft_ratio, LATENCY_NOISE),
-        ("per_token", "mean time per output token (engine)", "max_tpot_ratio", limits.max_tpot_ratio, TOKEN_NOISE),
+        ("latency", "mean latency", "latency", limits.latency, LATENCY_NOISE),
+        ("first_byte", "mean time to the first byte (proxy)", "first_token", limits.first_token, LATENCY_NOISE),
+        ("first_token", "mean time to first token (engine)", "first_token", limits.first_token, LATENCY_NOISE),
+        ("per_token", "mean time per output token (engine)", "per_token", limits.per_token, TOKEN_NOISE),
     ):
         value, held = getattr(seen, name), baseline.get(name)
         if value is None or held is None or value <= max(held.value * ratio, held.value + noise):
             continue
-        text = f"{what} is {value:.4f} s > {held.value:.4f} s ({held.source}) times {ratio:g} ({limit})"
+        text = f"{what} is {value:.4f} s > {held.value:.4f} s ({held.source}) times {ratio:g} (limits.{limit})"
         yield Finding(name, text)
 
 

@@ -168,8 +168,8 @@ def test_it_bakes_only_when_something_changed():
     hosts, resource = gate_over(h1=[FIRST, FIRST, Look(100, tokens=1000)], h2=[FIRST])
     with provider(resource) as gate:
         _, made = gate.create(gate_inputs("h1", "h2"))
-        kept = gate.update(made, gate_inputs("h1", "h2", min_requests=5))
-        assert kept.values["min_requests"] == 5
+        kept = gate.update(made, gate_inputs("h1", "h2", limits={"min_requests": 5}))
+        assert kept.values["limits"] == {"min_requests": 5}
         assert hosts.asked("h1") == 1
         baked = gate.update(made, gate_inputs("h1", "h2", **CHANGED))
         assert hosts.asked("h1") == 3
@@ -188,6 +188,50 @@ def test_too_many_errors_keep_it_shut():
         pytest.raises(CallError, match=r"h1: the gate stays shut after 0 s of 0 s: 20 of 100 responses were 5xx"),
     ):
         gate.create(gate_inputs("h1", bake_first=True))
+
+
+@pytest.mark.net
+def test_its_limits_are_inputs():
+    _, resource = gate_over(h1=[FIRST, Look(100, errors=2)])
+    with provider(resource) as gate:
+        gate.create(gate_inputs("h1", bake_first=True, limits={"errors": 0.02}))
+    _, resource = gate_over(h1=[FIRST, Look(100, errors=2)])
+    with provider(resource) as gate, pytest.raises(CallError, match=r"2\.00% > 1\.90% \(limits\.errors\)"):
+        gate.create(gate_inputs("h1", bake_first=True, limits={"errors": 0.019}))
+
+
+@pytest.mark.net
+def test_every_bad_host_of_a_wave_is_named():
+    looks = {"h1": [FIRST, Look(100, errors=20)], "h2": [FIRST], "h3": [FIRST, Look(restarts=1)]}
+    _, resource = gate_over(**looks)
+    with provider(resource) as gate, pytest.raises(CallError) as caught:
+        gate.create(gate_inputs("h1", "h2", "h3", bake_first=True))
+    assert str(caught.value).startswith(
+        "h1, h3: the gate stays shut after 0 s of 0 s: h1: 20 of 100 responses were 5xx or broke off, 20.00% > 1.00% "
+        "(limits.errors); h3: slipway-engine-0.service was restarted 1 time by systemd, 1 > 0. Look at the logs there"
+    )
+
+
+@pytest.mark.net
+def test_every_host_that_cannot_be_read_is_named():
+    _, resource = gate_over(h1=[], h2=[FIRST], h3=[])
+    with provider(resource) as gate, pytest.raises(CallError) as caught:
+        gate.create(gate_inputs("h1", "h2", "h3"))
+    assert str(caught.value) == "h1, h3: the gate cannot look at its hosts: h1: no answer; h3: no answer. Start it."
+    with provider(resource) as gate, pytest.raises(CallError) as caught:
+        gate.create(gate_inputs("h1", "h2"))
+    assert str(caught.value) == "h1: no answer. Start it."
+
+
+@pytest.mark.net
+def test_what_it_asks_is_no_change_but_whom_and_why_is():
+    """A wave that is nobody's business any more must not be asked again because the fleet behind it has grown."""
+    _, resource = gate_over()
+    before = gate_inputs("h1")
+    quiet = {"peers": ["h2"], "engines": [], "limits": {"latency": 2}, "bake_seconds": 9, "metrics_url": "http://a/"}
+    with provider(resource) as gate:
+        assert not gate.diff(before, gate_inputs("h1", **quiet)).detailedDiff
+        assert set(gate.diff(before, gate_inputs("h1", "h2", **CHANGED)).diffs) == {"connections", "triggers"}
 
 
 @pytest.mark.net
@@ -296,9 +340,10 @@ def test_useless_inputs_are_refused():
     bad = [{"name": "h1"}]
     with provider(resource) as gate:
         _, failures = gate.check(
-            gate_inputs("h1", bake_seconds=-1, connections=bad, max_tpot_ratio=-2, engines=["9000"]) | {"peers": bad}
+            gate_inputs("h1", bake_seconds=-1, connections=bad, engines=["9000"], limits={"latency": -2, "tpot": 2})
+            | {"peers": bad}
         )
     assert set(failures) == {
-        "bake_seconds", "max_tpot_ratio", "engines[0]", "connections[0].address", "connections[0].private_key",
-        "peers[0].address", "peers[0].private_key",
+        "bake_seconds", "limits.latency", "limits.tpot", "engines[0]",
+        "connections[0].address", "connections[0].private_key", "peers[0].address", "peers[0].private_key",
     }  # fmt: skip

@@ -16,7 +16,6 @@ from bootstrap.plugin.resources.judgement import (
     Fault,
     Figures,
     Finding,
-    Limits,
     Reading,
     SystemdUnit,
     baselines,
@@ -28,9 +27,10 @@ from bootstrap.plugin.resources.judgement import (
     unwell,
 )
 from bootstrap.plugin.resources.traffic import Engine, Traffic, parse_engine, parse_metrics, since
+from slipway.limits import Limits
 
 METRICS = Path(__file__).parent / "metrics"
-LIMITS = Limits(0.01, 1.5, 1.5, 1.25, 20)
+LIMITS = Limits()
 URL = "http://127.0.0.1:9000/metrics"
 UNIT = "slipway-engine-0.service"
 
@@ -114,19 +114,19 @@ HELD = {
     ("seen", "reason"),
     [
         (Figures(100, 1), None),
-        (Figures(100, 2), r"2 of 100 responses were 5xx or broke off, 2\.00% > 1\.00% \(max_error_ratio\)"),
+        (Figures(100, 2), r"2 of 100 responses were 5xx or broke off, 2\.00% > 1\.00% \(limits\.errors\)"),
         (Figures(19, 19), None),
         (Figures(0, 0), None),
         (Figures(finished=100, failed=2), r"2 of 100 requests failed in the engine, 2\.00% > 1\.00%"),
         (Figures(latency=1.5), None),
         (Figures(latency=1.6), r"mean latency is 1\.6000 s > 1\.0000 s \(when this gate passed last\) times 1\.5 "),
-        (Figures(first_byte=0.8), r"first byte \(proxy\) is 0\.8000 s > 0\.5000 s .*\(max_ttft_ratio\)"),
+        (Figures(first_byte=0.8), r"first byte \(proxy\) is 0\.8000 s > 0\.5000 s .*\(limits\.first_token\)"),
         (Figures(first_token=0.7), None),
         (Figures(first_token=0.8), r"0\.8000 s > 0\.5000 s \(h3, not yet changed, over the same time\) times 1\.5"),
         (Figures(per_token=0.012), None),
         (
             Figures(per_token=0.013),
-            r"output token \(engine\) is 0\.0130 s > 0\.0100 s .* times 1\.25 \(max_tpot_ratio\)",
+            r"output token \(engine\) is 0\.0130 s > 0\.0100 s .* times 1\.25 \(limits\.per_token\)",
         ),
     ],
 )
