@@ -2,10 +2,10 @@
 
     make bench-kills     or: python -m bench.kills --kills 100 --hosts 2 --seed 1
 
-Real hosts (system containers with their own systemd, apt, dpkg and reboots; NVIDIA's packages and GPUs are stubs) go from
-the old driver to the new one and back. The program that drives a host is ended with SIGKILL at a random moment of each
-way, and started again at once. Then the host must be what it is after an undisturbed run: facts, receipt, packages,
-holds, units, files. Exits with 1 when one is not.
+Real hosts (system containers with their own systemd, apt, dpkg and reboots; NVIDIA's packages and GPUs are stubs) go
+from the old driver to the new one and back. The program that drives a host is ended with SIGKILL at a random moment of
+each way, and started again at once. Then the host must be what it is after an undisturbed run: facts, receipt,
+packages, holds, units, files. Exits with 1 when one is not.
 """
 
 from __future__ import annotations
@@ -93,9 +93,8 @@ class Rolled:
                 self.seconds[driver] = timed(self.machine.state.name, self.command(driver)).seconds
                 if round_:
                     self.whole[driver] = self.state(driver)
-        say(
-            f"{self.machine.state.name}: an undisturbed run takes {self.seconds[NEW]:.0f} s and {self.seconds[OLD]:.0f} s"
-        )
+        there, back = self.seconds[NEW], self.seconds[OLD]
+        say(f"{self.machine.state.name}: an undisturbed run takes {there:.0f} s, and {back:.0f} s back")
 
     def receipt(self) -> str:
         """Where the receipt stands, read behind the host's back, so that nothing waits for it to answer."""
@@ -125,7 +124,7 @@ class Rolled:
             self.seconds[driver] *= 0.9
             return None
         said: list[str] = []
-        for runs in range(1, RUNS + 1):
+        for _ in range(RUNS):
             again = subprocess.run(self.command(driver), cwd=ROOT, capture_output=True, text=True, check=False)
             if again.returncode == 0:
                 break
@@ -140,7 +139,7 @@ class Rolled:
         state = self.state(driver)
         differs = tuple(differences(self.whole[driver], state))
         digest = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:12]
-        return Kill(self.machine.state.name, driver, delay, step, runs, digest, differs, tuple(said))
+        return Kill(self.machine.state.name, driver, delay, step, len(said) + 1, digest, differs, tuple(said))
 
 
 def roll(host: Rolled, shares: list[float], tell: threading.Lock, kills: list[Kill]) -> None:

@@ -40,7 +40,7 @@ def end_state(session: Session, desired: HostDesired) -> dict[str, str]:
 
     def wait() -> None:
         state, *jobs = session.run(settled).stdout.splitlines() or [""]
-        if state == "starting" or jobs[:1] != ["No jobs running."] and jobs:
+        if state == "starting" or jobs not in ([], ["No jobs running."]):
             raise Retry(VerifyError(f"it is still {state}: {jobs}", where=session.name, fix="See its units."))
 
     waits.until(UNIT_START, wait)

@@ -15,8 +15,9 @@ from pathlib import Path
 from bootstrap.host import HostReport, converge_host, read_host
 from bootstrap.log import Log, NullLog
 from bootstrap.machines import MachineSpec, MachineState, create, remove
-from bootstrap.machines.fleet import KeyPair, new_key
+from bootstrap.machines.fleet import new_key
 from bootstrap.operations.gpu.archive import KEY_PATH
+from bootstrap.pki import KeyPair
 from bootstrap.serving import HOLD
 from bootstrap.session import Command
 from bootstrap.ssh import SshSession, connect
