@@ -13,25 +13,17 @@ from dataclasses import dataclass
 import pytest
 
 from bootstrap.host import HostReport, converge_host, read_host, reboot_host
-from bootstrap.operations.gpu.archive import KEY_PATH
 from bootstrap.serving import HOLD
 from bootstrap.testing import RecordingLog
 from bootstrap.waits import Waits
-from slipway.desired import ExpectedGpus, GpuDesired, HostDesired, Package, Serving
+from slipway.desired import ExpectedGpus, HostDesired, Package, Serving
 from slipway.errors import PackageError, VerifyError
 from tests.bootstrap.conftest import RealHost, booted
 from tests.support.nvidia.archive import CUDA, DISTRIBUTION, NvidiaArchive
 from tests.support.nvidia.machine import StubGpu, describe_gpus, set_faults
+from tests.support.nvidia.serving import NEW, OLD, gpu_release, mirrored
 
 pytestmark = [pytest.mark.hosts, pytest.mark.slow]
-OLD, NEW, TOOLKIT = "580.126.20", "620.70.06", "1.19.1-1"
-DRIVER_PACKAGES = (
-    "firmware-nvidia-gsp", "libcuda1", "libnvidia-cfg1", "libnvidia-ml1", "libnvidia-ptxjitcompiler1",
-    "nvidia-driver-cuda", "nvidia-kernel-open-dkms", "nvidia-kernel-support", "nvidia-modprobe", "nvidia-persistenced",
-)  # fmt: skip
-TOOLKIT_PACKAGES = (
-    "libnvidia-container-tools", "libnvidia-container1", "nvidia-container-toolkit", "nvidia-container-toolkit-base",
-)  # fmt: skip
 SETTINGS: dict[str, object] = {"ecc": False, "power_limit": 500, "mig": "1g.10gb"}
 
 
@@ -41,26 +33,10 @@ class GpuHost:
 
     host: RealHost
     archive: NvidiaArchive
-    docker: str
-    """version of docker.io on the mirrors"""
+    plain: tuple[Package, ...]
 
     def desired(self, driver: str, **gpu: object) -> HostDesired:
-        packages = [Package(name=name, version=f"{driver}-1") for name in DRIVER_PACKAGES]
-        packages += [Package(name=name, version=TOOLKIT) for name in TOOLKIT_PACKAGES]
-        values = {
-            "archive": "nvidia", "driver": driver, "branch": driver[:3], "modules": "open", "cuda": "13.0",
-            "toolkit": TOOLKIT, "packages": packages, "key": self.archive.key,
-            "key_fingerprint": self.archive.fingerprint,
-            "sources": self.archive.sources(KEY_PATH).strip().split("\n\n"),
-            "expected": ExpectedGpus(count=2, name="H100", compute_capability="9.0", memory_mib=81559),
-        }  # fmt: skip
-        return HostDesired(
-            release=f"r{driver}",
-            os="debian:12",
-            packages=(Package(name="docker.io", version=self.docker),),
-            serving=Serving(),
-            gpu=GpuDesired.model_validate(values | gpu),
-        )
+        return gpu_release(self.archive, driver, self.plain, Serving(), **gpu)
 
     def converge(self, desired: HostDesired, log: RecordingLog | None = None) -> HostReport:
         with self.host.connect(deadline=60) as session:
@@ -78,8 +54,7 @@ def gpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GpuHost]:
         gateway = host.shell("ip -4 route show default | awk '{print $3}'")
         with archive.serve(gateway):
             describe_gpus(host, [StubGpu(), StubGpu()])
-            docker = host.shell("apt-get update -qq >&2; apt-cache madison docker.io | awk 'NR == 1 { print $3 }'")
-            yield GpuHost(host, archive, docker)
+            yield GpuHost(host, archive, mirrored(host.shell, "docker.io"))
 
 
 def test_a_wrong_count_is_refused_before_anything_changes(gpus: GpuHost) -> None:
