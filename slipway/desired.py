@@ -75,7 +75,7 @@ class ExpectedGpus(Desired):
 
     count: int | None = None
     name: str | None = None
-    """as nvidia-smi prints it, or a part of it, such as "L40S" """
+    """of `slipway/gpus.toml`, or a part of what nvidia-smi prints, such as "L40S" """
     compute_capability: str | None = None
     memory_mib: int | None = None
     """of each, as nvidia-smi prints the total"""
@@ -118,8 +118,12 @@ class GpuDesired(Desired):
 class Drain(Desired):
     """How a service lets go of its traffic before anything stops."""
 
+    devices: Literal["cdi", "runtime"] = "cdi"
+    """how containers get GPUs: by names of CDI, or through NVIDIA's runtime where Docker knows no CDI"""
     command: str = "/usr/local/lib/slipway/drain"
     """called with `on` or `off`; `on` turns /ready to 503 and returns at once"""
+    mig_slices: int | None = None
+    """how many of that profile each GPU must give"""
     streams_command: str = "/usr/local/lib/slipway/streams"
     """prints how many requests are in flight, as one integer"""
     settle: float = 0.0

@@ -20,6 +20,17 @@ PCIE_BANDWIDTH = {"3x16": 15.75e9, "4x16": 31.5e9, "5x16": 63e9}
 """Bytes a second, one direction: 8, 16 and 32 GT/s × 16 lanes × 128/130 ÷ 8 (PCI Express base specification)."""
 
 
+class Slices(BaseModel):
+    """What one MIG profile makes of a GPU."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    count: int = Field(gt=0)
+    """how many of it fit on one GPU"""
+    memory_mib: int | None = Field(default=None, gt=0)
+    """of each, as `nvidia-smi mig -lgip` prints it; None where nobody could be quoted"""
+
+
 class Gpu(BaseModel):
     """One kind of GPU."""
 
@@ -46,6 +57,10 @@ class Gpu(BaseModel):
     """one direction, bytes a second, a GPU"""
     pcie: Literal["3x16", "4x16", "5x16"]
     """generation and lanes"""
+    power: tuple[int, int] | None = None
+    """least and most watts that its limit can be set to; None where nobody could be quoted"""
+    mig: dict[str, Slices] = {}
+    """profiles that it can be cut into, all slices alike; empty where it cannot be cut"""
     sources: dict[str, str]
     """where each figure comes from, by its field: an address, or how it was derived"""
 

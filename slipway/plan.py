@@ -17,10 +17,10 @@ from slipway.limits import Limits
 from slipway.models import ResolvedModel
 from slipway.plan_types import CollectorPlan, EnginePlan, HostPlan, Plan, ProxyPlan, ReplicaPlan, ScalingPlan
 from slipway.pools import cluster_plan, dns_label
-from slipway.releases import Lock, Release, check_lock, gpu_desired
+from slipway.releases import GpuWish, Lock, Release, check_lock, gpu_desired
 from slipway.rollout import Policy, plan_waves
 from slipway.settings import Settings
-from slipway.settings.resolving import cloud_of, resolve_model, settle_seconds
+from slipway.settings.resolving import cloud_of, gpu_of, resolve_model, settle_seconds
 from slipway.units import MIB
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def make_plan(
     needed = _Images(settings, release, lock, images)
     engine = engine_plan(settings, model, needed.engine())
     proxy, collector = needed.named("proxy"), needed.named("collector")
-    replicas = _replicas(engine, 1 if settings.kind == "node-pool" else settings.engine.replicas)
+    replicas = _replicas(settings, engine, 1 if settings.kind == "node-pool" else settings.engine.replicas)
     gate = _gate(settings, model, engine, replicas)
     drain = Drain(settle=settle_seconds(settings), deadline=settings.drain.deadline)
     cluster = cluster_plan(settings, stack) if settings.kind == "node-pool" else None
@@ -98,7 +98,7 @@ def make_plan(
             release,
             lock,
             (engine.image, proxy, collector),
-            gpu=_gpu(advice),
+            gpu=_gpu(settings, advice),
             serving=_serving(gate, drain),
         ),
         hosts=_hosts(settings, names, {name: wave.index for wave in waves for name in wave.hosts}, domains),
@@ -238,10 +238,10 @@ def _scaling(advice: Advice | None) -> ScalingPlan | None:
     return ScalingPlan(waiting=choice.scale_up_waiting, kv=choice.scale_up_kv, cold_start=choice.cold_start)
 
 
-def _gpu(advice: Advice | None) -> Gpu | None:
-    """The GPU that advice chose, where it was asked and chose one."""
+def _gpu(settings: Settings, advice: Advice | None) -> Gpu | None:
+    """The GPU that advice chose, where it was asked and chose one; else that of the hosts' offer."""
     device = advice.chosen.setup.device if advice is not None and advice.chosen is not None else None
-    return device if isinstance(device, Gpu) else None
+    return device if isinstance(device, Gpu) else gpu_of(settings)
 
 
 def _host(
@@ -260,7 +260,7 @@ def _host(
         ),
         images=images,
         apt_sources=container.apt_sources,
-        gpu=gpu_desired(release, lock, count=settings.engine.gpus, gpu=gpu),
+        gpu=gpu_desired(release, lock, GpuWish(**vars(settings.driver)), count=settings.engine.gpus, gpu=gpu),
         serving=serving,
     )
 

@@ -22,6 +22,14 @@ class ReplicaPlan:
     index: int
     port: int
     gpus: tuple[int, ...] = ()
+    slice: int | None = None
+    """which slice of its GPU, where MIG cuts that; None for whole GPUs"""
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Its GPUs, or its slice of one, as NVIDIA's toolkit names them to containers."""
+        piece = "" if self.slice is None else f":{self.slice}"
+        return tuple(f"{gpu}{piece}" for gpu in self.gpus)
 
     @property
     def unit(self) -> str:

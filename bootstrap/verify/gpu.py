@@ -11,6 +11,8 @@ from bootstrap.operations.gpu.settings import FABRIC_UNIT, PERSISTENCE_UNIT, unr
 from bootstrap.operations.wanted import held, in_the_way
 from bootstrap.verify.check import Check, Drift, equal, rendered
 from slipway.desired import GpuDesired, HostDesired
+from slipway.errors import SizingError
+from slipway.gpus import find_gpu
 
 BY_APPLICATIONS = {13, 31, 43, 45, 63, 68, 69, 94, 109}
 """Xids that a program on the GPU causes, or that the GPU got over without harm to others; all else is the GPU's, its
@@ -82,7 +84,7 @@ def _gpus(facts: Facts, wanted: GpuDesired) -> Iterator[Check]:
 def _one(gpu: Gpu, wanted: GpuDesired) -> Iterator[Check]:
     pin, expected = f"gpu.{gpu.index}", wanted.expected
     if expected.name is not None:
-        yield equal(f"{pin}.name", expected.name, expected.name if expected.name in gpu.name else gpu.name)
+        yield equal(f"{pin}.name", expected.name, expected.name if _named(expected.name, gpu.name) else gpu.name)
     if expected.compute_capability is not None:
         yield equal(f"{pin}.compute_capability", expected.compute_capability, gpu.compute_capability)
     if expected.memory_mib is not None:
@@ -101,6 +103,19 @@ def serious(xid: Xid) -> bool:
 def _address(xid: str) -> str:
     """As sysfs writes it: the log has `0000:44:00`, sometimes with the function."""
     return xid if "." in xid else f"{xid}.0"
+def has_gpus(gpu: GpuDesired) -> bool:
+    """Whether a driver is to run, and not only to be there: without a GPU no module of it can be loaded."""
+    return gpu.expected.count != 0
+
+
+def _named(expected: str, printed: str) -> bool:
+    """Whether nvidia-smi prints a GPU of this name, be it the catalogue's or a part of what is printed."""
+    try:
+        return expected in printed or find_gpu(printed).name == expected
+    except SizingError:
+        return False
+
+
 
 
 def _fabric(facts: Facts) -> Iterator[Check]:

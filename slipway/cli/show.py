@@ -57,7 +57,7 @@ def rows(plan: Plan, settings: Settings, advice: Advice | None = None) -> Iterat
     yield "stack", f"{plan.stack} (provider {plan.provider}, release {plan.release})"
     yield "model", f"{plan.model_name}, {about_bytes(size)}, {plan.context} tokens a request, from {plan.model.source}"
     for index, replica in enumerate(plan.replicas):
-        gpus = f", GPUs {', '.join(map(str, replica.gpus))}" if replica.gpus else ", CPU"
+        gpus = f", GPUs {', '.join(replica.devices)}" if replica.gpus else ", CPU"
         yield "" if index else "engines", f"{plan.engine.name} on 127.0.0.1:{replica.port}{gpus}"
     proxy = plan.proxy
     yield (

@@ -4,10 +4,11 @@ from slipway.releases.locks import Resolved, check_lock, compute_lock, dump_lock
 from slipway.releases.records import GpuStack, ImagePin, Lock, Release, Toolkit
 from slipway.releases.rules import check_release
 from slipway.releases.store import add_releases, is_locked, load_lock, load_release, load_releases, lock_path
-from slipway.releases.wanted import gpu_desired
+from slipway.releases.wanted import GpuWish, gpu_desired
 
 __all__ = [
     "GpuStack",
+    "GpuWish",
     "ImagePin",
     "Lock",
     "Release",

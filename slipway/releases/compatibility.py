@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,6 +36,15 @@ PROPRIETARY_ONLY = ("maxwell", "pascal", "volta")
 OPEN_ONLY = ("blackwell",)
 """generations; Grace Hopper, of which the GPU is GH200, as well. Other Hoppers take either.
 https://developer.nvidia.com/blog/nvidia-transitions-fully-towards-open-source-gpu-kernel-modules/"""
+
+CDI_FROM = 25
+"""first Docker whose `--device` knows CDI, switched on by `features.cdi`; on by itself from 28.2.
+https://github.com/cncf-tags/container-device-interface/issues/84, https://github.com/moby/moby/pull/49963"""
+
+OWN_CDI_FROM = (1, 18)
+"""first toolkit whose runtime writes devices into the container's own settings, as CDI does, by default; an older one
+hooks them in behind the runtime's back, and `systemctl daemon-reload` takes them away again.
+https://github.com/NVIDIA/nvidia-container-toolkit/pull/910, https://github.com/NVIDIA/nvidia-docker/issues/1730"""
 
 Kind = Literal["long-term", "production", "new-feature"]
 
@@ -114,6 +124,31 @@ def gpu_with_modules(gpu: Gpu, modules: str) -> tuple[Problem, ...]:
         what = f"{gpu.name} ({gpu.generation}) has proprietary kernel modules only"
         return (Problem("gpu.modules", what, "Use a release with proprietary modules"),)
     return ()
+
+
+def knows_cdi(docker: str | None) -> bool:
+    """Whether a Docker of this package version ("5:28.1.1-1~debian.12") takes GPUs by their CDI names. One whose
+    version nobody pinned is taken to be a newer one; hosts look again.
+
+    >>> knows_cdi("26.1.5+dfsg1-9+b9"), knows_cdi("20.10.24+dfsg1-1+deb12u1+b6")
+    (True, False)
+    """
+    return docker is None or _numbers(docker)[0] >= CDI_FROM
+
+
+def docker_with_toolkit(docker: str | None, toolkit: str) -> tuple[Problem, ...]:
+    """Whether containers get GPUs and keep them: by CDI, or through a runtime that does as CDI does."""
+    if knows_cdi(docker) or _numbers(toolkit)[:2] >= OWN_CDI_FROM:
+        return ()
+    least = ".".join(map(str, OWN_CDI_FROM))
+    what = f"Docker {docker} knows no CDI, and containers lose GPUs that toolkit {toolkit} gives them otherwise"
+    return (Problem("gpu.toolkit", what, f"Pin toolkit {least} or newer, or a Docker of {CDI_FROM} or newer"),)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The numbers that a package's version begins with, the epoch aside."""
+    found = re.match(r"(?:\d+:)?(\d+(?:\.\d+)*)", version)
+    return tuple(map(int, found[1].split("."))) if found else (0,)
 
 
 def support(driver: str) -> str:

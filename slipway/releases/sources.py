@@ -38,3 +38,8 @@ def paragraph(source: str) -> str:
             raise ReleaseError(f"the option {name[:40]!r} of an apt source is not known", where="--source", fix=fix)
         lines.append(f"{FIELDS[name]}: {value}")
     return "\n".join(lines) + "\n"
+
+
+def trusted(source: str) -> bool:
+    """Whether a paragraph says that its archive needs no signature, as an offline bundle's does."""
+    return re.search(r"(?im)^trusted:\s*yes\s*$", source) is not None

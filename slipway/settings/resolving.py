@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from slipway.errors import PlanError
+from slipway.errors import PlanError, SizingError
+from slipway.gpus import Gpu, find_gpu
 from slipway.models import ResolvedModel, catalogue, parse_source
 from slipway.offers import Offer, offers
 from slipway.settings.clouds import CloudSection
@@ -72,3 +73,14 @@ def offer_of(settings: Settings) -> Offer | None:
         if offer.provider == provider and offer.instance == cloud.instance and offer.region in ("", cloud.region):
             return offer
     return None
+
+
+def gpu_of(settings: Settings) -> Gpu | None:
+    """The kind of GPU that each host has, where an offer says it; None where none does."""
+    offer = offer_of(settings)
+    if offer is None or offer.gpu is None or not settings.engine.gpus:
+        return None
+    try:
+        return find_gpu(offer.gpu)
+    except SizingError:
+        return None  # the rule about offers says so

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from slipway.engine_facts import FACTS
 from slipway.models import catalogue, parse_source
 from slipway.releases import load_releases
-from slipway.settings import aws_rules, cloud_rules, cluster_rules, sizing_rules, weights_rules
+from slipway.settings import aws_rules, cloud_rules, cluster_rules, driver_rules, sizing_rules, weights_rules
 from slipway.settings.finding import Finding, engine_is_open
 from slipway.settings.sections import Settings
 from slipway.units import MIB, BadValueError, about_bytes, format_duration
@@ -194,7 +194,7 @@ def gpus(settings: Settings) -> Iterator[Finding]:
     elif chosen.tensor_parallel > max(chosen.gpus, 1):
         what = f"tensor_parallel {chosen.tensor_parallel} is more than the {chosen.gpus} GPUs of a host"
         yield Finding(("engine", "tensor_parallel"), what, "Raise gpus or lower tensor_parallel", used)
-    elif chosen.gpus and chosen.replicas * chosen.tensor_parallel > chosen.gpus:
+    elif settings.driver.mig is None and chosen.gpus and chosen.replicas * chosen.tensor_parallel > chosen.gpus:
         needed = chosen.replicas * chosen.tensor_parallel
         what = (
             f"{chosen.replicas} replicas of {chosen.tensor_parallel} GPUs need {needed}, and a host has {chosen.gpus}"
@@ -324,6 +324,7 @@ RULES: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     *sizing_rules.RULES,
     *cloud_rules.RULES,
     *aws_rules.RULES,
+    *driver_rules.RULES,
     *cluster_rules.RULES,
     *weights_rules.RULES,
 )

@@ -15,6 +15,7 @@ from slipway.settings.aws import AwsSettings
 from slipway.settings.base import Section
 from slipway.settings.clouds import UpCloudSettings
 from slipway.settings.cluster import ClusterSettings, PoolSettings
+from slipway.settings.driver import DriverSettings
 from slipway.settings.weights import WeightsSettings
 from slipway.units import Bytes, Duration, HostsOrPercent, parse_bytes, parse_duration
 from slipway.workload import Workload
@@ -325,6 +326,7 @@ class Settings(Section):
     """A bucket for the model's file, made with the stack."""
     container: ContainerSettings = ContainerSettings()
     collector: CollectorSettings = CollectorSettings()
+    driver: DriverSettings = DriverSettings()
     rollout: RolloutSettings = RolloutSettings()
     drain: DrainSettings = DrainSettings()
     gate: GateSettings = GateSettings()

@@ -173,3 +173,9 @@ def test_reboot_reason(changes: dict[str, Any], reason: str | None) -> None:
     wanted = desired()
     assert reboot_reason(whole(wanted, **changes), wanted) == reason
     assert reboot_reason(whole(wanted, **changes), wanted.model_copy(update={"gpu": None})) is None
+
+
+@pytest.mark.parametrize(("expected", "said"), [("H100-SXM", None), ("A100-80", "NVIDIA H100 80GB HBM3")])
+def test_a_gpu_is_known_by_the_name_of_the_catalogue(expected: str, said: str | None) -> None:
+    wanted = desired(expected={"count": 2, "name": expected})
+    assert wrong(whole(wanted), wanted).get("gpu.0.name") == said

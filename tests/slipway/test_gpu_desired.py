@@ -10,7 +10,7 @@ from slipway.desired import ExpectedGpus, GpuDesired
 from slipway.errors import PlanError
 from slipway.gpus import find_gpu
 from slipway.plan import make_plan
-from slipway.releases import compute_lock, gpu_desired, load_lock, load_release
+from slipway.releases import GpuWish, compute_lock, gpu_desired, load_lock, load_release
 from slipway.releases.names import CUDA_KEY
 from tests.slipway.stack_files import BUILT, settings
 from tests.slipway.test_releases import DIGEST, gpu_release, resolved
@@ -38,7 +38,7 @@ def test_a_set_reaches_the_host_whole() -> None:
     assert [package.name for package in wanted.nvlink5_packages] == ["infiniband-diags", "nvlsm"]
     assert (wanted.key, wanted.key_fingerprint) == ("KEY", CUDA_KEY)
     assert "ubuntu2404" in wanted.sources[0]
-    assert wanted.expected == ExpectedGpus(count=8, compute_capability="9.0", memory_mib=81559)
+    assert wanted.expected == ExpectedGpus(count=8, name="H100-SXM", compute_capability="9.0", memory_mib=81559)
     assert GpuDesired.model_validate_json(wanted.model_dump_json()) == wanted
 
 
@@ -94,3 +94,56 @@ def test_a_plan_needs_the_engines_digest() -> None:
     with pytest.raises(PlanError, match="no digest of the image engine-vllm") as caught:
         make_plan(settings(base=STACK), RELEASE, lock, BUILT)
     assert "--image engine-vllm=sha256:" in caught.value.fix
+
+
+def test_what_the_stack_wishes_reaches_the_host() -> None:
+    wish = GpuWish(
+        mode="pin", mig="3g.40gb", ecc=True, power_limit=500, sources=("deb https://mirror.example/cuda /",),
+        key="OWN", key_fingerprint="CC",
+    )  # fmt: skip
+    wanted = gpu_desired(RELEASE, LOCK, wish, count=2, gpu=find_gpu("H100-SXM"))
+    assert wanted is not None
+    assert (wanted.mig, wanted.mig_slices, wanted.ecc, wanted.power_limit) == ("3g.40gb", 2, True, 500)
+    assert wanted.sources == ("Types: deb\nURIs: https://mirror.example/cuda\nSuites: /\n",)
+    assert (wanted.key, wanted.key_fingerprint) == ("OWN", "CC")
+
+
+def test_a_stack_that_has_no_gpus_is_told_nothing() -> None:
+    assert gpu_desired(RELEASE, LOCK, GpuWish(mode="none"), count=None, gpu=None) is None
+
+
+def test_slices_of_a_gpu_that_nobody_named_are_refused() -> None:
+    with pytest.raises(PlanError, match=r"how many slices of 1g\.10gb a GPU of these hosts gives is not known"):
+        gpu_desired(RELEASE, LOCK, GpuWish(mig="1g.10gb"), count=2, gpu=None)
+
+
+@pytest.mark.parametrize(
+    ("docker", "devices"),
+    [({"docker.io": "20.10.24+dfsg1-1"}, "runtime"), ({"docker-ce": "5:28.1.1-1~debian.12"}, "cdi"), ({}, "cdi")],
+)
+def test_containers_get_gpus_as_their_docker_can(docker: dict[str, str], devices: str) -> None:
+    lock = LOCK.model_copy(update={"packages": docker})
+    wanted = gpu_desired(RELEASE, lock, count=1, gpu=None)
+    assert wanted is not None
+    assert wanted.devices == devices
+
+
+def test_a_docker_without_cdi_needs_a_toolkit_that_does_as_cdi_does() -> None:
+    release = gpu_release(toolkit={"version": "1.17.8-1"})
+    lock = compute_lock(release, resolved(release)).model_copy(update={"packages": {"docker.io": "20.10.24+dfsg1-1"}})
+    with pytest.raises(PlanError, match=r"Docker 20\.10\.24\+dfsg1-1 knows no CDI, and containers lose GPUs") as caught:
+        gpu_desired(release, lock, count=1, gpu=None)
+    assert caught.value.fix == "Pin toolkit 1.18 or newer, or a Docker of 25 or newer"
+
+
+def test_the_plan_takes_the_section_and_the_gpu_of_the_offer() -> None:
+    offer = "{provider: ssh, instance: ours, vcpus: 32, memory: 256GiB, price: 0, gpu: H100-SXM, gpus: 2}"
+    text = STACK.replace("tensor_parallel: 2", "replicas: 3") + f"  slipway:offers: [{offer}]\n"
+    made = make_plan(
+        settings("  slipway:driver: {mode: adopt, mig: 3g.40gb, power_limit: 400}\n", base=text), RELEASE, LOCK, BUILT
+    )
+    gpu = made.host.gpu
+    assert gpu is not None
+    assert (gpu.mode, gpu.mig, gpu.mig_slices, gpu.power_limit) == ("adopt", "3g.40gb", 2, 400)
+    assert (gpu.expected.count, gpu.expected.name) == (2, "H100-SXM")
+    assert [replica.devices for replica in made.replicas] == [("0:0",), ("1:0",), ("0:1",)]

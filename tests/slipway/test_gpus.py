@@ -13,7 +13,8 @@ GENERATIONS = {"7.0": "volta", "7.5": "turing", "8.0": "ampere", "8.6": "ampere"
 
 @pytest.mark.parametrize("gpu", gpus().values(), ids=gpus())
 def test_every_figure_is_plausible_and_has_a_source(gpu: Gpu) -> None:
-    assert set(gpu.sources) == FIGURES
+    said = {name for name in ("power", "mig") if getattr(gpu, name)}
+    assert set(gpu.sources) == FIGURES | said
     assert all(len(source) > 5 for source in gpu.sources.values())
     assert 0.93 < gpu.usable_mib / gpu.memory_mib < 1
     assert 200e9 < gpu.bandwidth < 10e12
@@ -26,6 +27,18 @@ def test_every_figure_is_plausible_and_has_a_source(gpu: Gpu) -> None:
     for narrow, wide in (("fp8", "fp16"), ("int8", "fp16"), ("fp4", "fp8")):
         if narrow in gpu.flops:
             assert gpu.flops[narrow] >= 1.9 * gpu.flops[wide]
+
+
+@pytest.mark.parametrize("gpu", [gpu for gpu in gpus().values() if gpu.mig], ids=lambda gpu: gpu.name)
+def test_slices_are_no_more_than_their_gpu(gpu: Gpu) -> None:
+    assert float(gpu.compute_capability) >= 8, "the guide: MIG starts with Ampere's 8.0"
+    for profile, slices in gpu.mig.items():
+        units, gigabytes = profile.removesuffix("gb").split("g.")
+        assert int(units) * slices.count <= 7
+        assert int(gigabytes) * slices.count <= 1.05 * gpu.memory_mib / 1000
+        if slices.memory_mib is not None:
+            assert 0.85 < slices.memory_mib / 1024 / int(gigabytes) <= 1.0
+            assert slices.memory_mib * slices.count <= gpu.memory_mib
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from slipway.plan import BuiltImage, docker_size, host_names, make_plan, with_pl
 from slipway.plan_types import Plan
 from slipway.releases import load_lock, load_release
 from slipway.settings import Settings
+from slipway.settings.driver import DriverSettings
 from slipway.settings.resolving import resolve_model
 from slipway.settings.sections import EngineSettings
 from tests.slipway.stack_files import BUILT, HOST_KEY, LOCAL, settings
@@ -60,8 +61,8 @@ def test_settings_reach_the_plan() -> None:
     ]
     assert [host.wave for host in made.hosts] == [0, 1, 1, 2, 2]
     assert [wave.bake_seconds for wave in made.waves] == [60.0, 60.0, 0.0]
-    proxy = made.proxy
     assert made.limits == Limits(errors=0.005, latency=1.5, first_token=1.5, per_token=2.0, min_requests=5)
+    proxy = made.proxy
     assert (proxy.port, proxy.concurrency, proxy.queue) == (443, 8, 9)
     assert (proxy.queue_seconds, proxy.stream_seconds, proxy.retry_after_seconds) == (20, 120, 3)
     assert (made.host.container.log_max_size, made.host.container.log_max_files) == ("20m", 5)
@@ -155,7 +156,21 @@ def test_each_replica_gets_neighbouring_gpus() -> None:
     from slipway.plan import _replicas
 
     engine = dataclasses.replace(plan(settings()).engine, gpus_per_replica=4)
-    assert [replica.gpus for replica in _replicas(engine, 2)] == [(0, 1, 2, 3), (4, 5, 6, 7)]
+    found = _replicas(settings(), engine, 2)
+    assert [replica.gpus for replica in found] == [(0, 1, 2, 3), (4, 5, 6, 7)]
+    assert found[1].devices == ("4", "5", "6", "7")
+
+
+def test_each_replica_gets_a_slice_of_a_gpu_that_is_cut() -> None:
+    from slipway.plan import _replicas
+
+    engine = dataclasses.replace(plan(settings()).engine, gpus_per_replica=1)
+    cut = settings().model_copy(
+        update={"engine": EngineSettings(gpus=2, replicas=5), "driver": DriverSettings(mig="3g.40gb")}
+    )
+    assert [replica.devices for replica in _replicas(cut, engine, 5)] == [
+        ("0:0",), ("1:0",), ("0:1",), ("1:1",), ("0:2",),
+    ]  # fmt: skip
 
 
 def test_the_deadlines_show_their_arithmetic() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from typing import Literal
 
-from slipway.desired import Drain, HealthGate, HostDesired, Image, ModelFile
+from slipway.desired import Drain, GpuDesired, HealthGate, HostDesired, Image, ModelFile
 from slipway.plan_types import (
     CollectorPlan,
     EnginePlan,
@@ -106,6 +107,23 @@ def gpu_plan() -> Plan:
     )
 
 
+def gpu_host(devices: Literal["cdi", "runtime"]) -> HostDesired:
+    """A host whose containers get GPUs in that way; of the rest of its stack a service's files say nothing."""
+    stack = GpuDesired(
+        archive="nvidia", driver="580.159.03", branch="580", modules="open", cuda="13.0", toolkit="1.19.1-1",
+        packages=(), devices=devices,
+    )  # fmt: skip
+    return HostDesired(release="2026.10", os="debian:12", packages=(), gpu=stack)
+
+
+def slices_plan() -> Plan:
+    """Two engines, each with a slice of another GPU."""
+    base = gpu_plan()
+    engine = replace(base.engine, gpus_per_replica=1)
+    replicas = (ReplicaPlan(0, 9000, (0,), slice=1), ReplicaPlan(1, 9001, (1,), slice=1))
+    return replace(base, engine=engine, replicas=replicas, host=gpu_host("cdi"))
+
+
 def otlp_plan() -> Plan:
     base = cpu_plan()
     return replace(base, collector=replace(base.collector, otlp_endpoint="https://telemetry.example:4317"))
@@ -115,5 +133,7 @@ CASES = {
     "cpu": cpu_plan(),
     "two-replicas": cpu_plan(replicas=2),
     "eight-gpus": gpu_plan(),
+    "eight-gpus-without-cdi": replace(gpu_plan(), host=gpu_host("runtime")),
+    "slices": slices_plan(),
     "otlp": otlp_plan(),
 }

@@ -84,7 +84,12 @@ def test_engine_unit_hands_docker_the_arguments_of_the_plan(case: str) -> None:
         for name, value in plan.engine.env.items():
             assert f"{name}={value}" in create[:image]
         devices = [create[index + 1] for index, word in enumerate(create) if word == "--device"]
-        assert devices == [f"nvidia.com/gpu={gpu}" for gpu in replica.gpus]
+        if plan.host.gpu is not None and plan.host.gpu.devices == "runtime":
+            assert devices == []
+            assert create[create.index("--runtime") + 1] == "nvidia"
+            assert f"NVIDIA_VISIBLE_DEVICES={','.join(replica.devices)}" in create[:image]
+        else:
+            assert devices == [f"nvidia.com/gpu={device}" for device in replica.devices]
 
 
 def test_containers_have_no_privileges() -> None:

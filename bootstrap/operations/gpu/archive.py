@@ -10,6 +10,7 @@ from bootstrap.operations.step import SAVED, Put, Run, Step, Steps
 from bootstrap.operations.wanted import wanted
 from bootstrap.session import Command
 from slipway.desired import GpuDesired, HostDesired
+from slipway.releases.sources import trusted
 
 SOURCES_PATH = "/etc/apt/sources.list.d/slipway-nvidia.sources"
 KEY_PATH = "/etc/apt/keyrings/slipway-nvidia.asc"
@@ -79,11 +80,6 @@ def _entries(path: str, text: str) -> list[str]:
         return [line for line in lines if line.strip()]
     paragraphs = [part for part in re.split(r"\n\s*\n", "\n".join(lines)) if part.strip()]
     return [part for part in paragraphs if not re.search(r"(?im)^enabled:\s*no", part)]
-
-
-def trusted(source: str) -> bool:
-    """Whether a paragraph says that its archive needs no signature, as an offline bundle's does."""
-    return re.search(r"(?im)^trusted:\s*yes\s*$", source) is not None
 
 
 def sources_content(gpu: GpuDesired) -> str:

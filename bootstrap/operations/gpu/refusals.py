@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bootstrap.facts import Facts
 from bootstrap.facts.openpgp import fingerprints
-from bootstrap.operations.gpu.archive import mixed_sources, trusted
+from bootstrap.operations.gpu.archive import mixed_sources
 from bootstrap.operations.step import Refusal, Steps
 from bootstrap.operations.wanted import built_here
 from slipway.desired import GpuDesired, HostDesired
 from slipway.errors import PackageError, VerifyError
+from slipway.releases.sources import trusted
 
 
 def refuse(facts: Facts, desired: HostDesired) -> Steps:
