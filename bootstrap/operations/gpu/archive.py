@@ -16,8 +16,9 @@ SOURCES_PATH = "/etc/apt/sources.list.d/slipway-nvidia.sources"
 KEY_PATH = "/etc/apt/keyrings/slipway-nvidia.asc"
 PREFERENCES_PATH = "/etc/apt/preferences.d/00-slipway-nvidia"
 """first by name: of records that match a package, apt takes the first (apt_preferences(5))"""
-PINNING_PACKAGE = "/etc/apt/preferences.d/nvidia-driver-pinning"
-"""NVIDIA's own pins, in packages that are wanted or are taken away as packages"""
+PINNING_PACKAGE = "/etc/apt/preferences.d/nvidia-driver-pin"
+"""NVIDIA's own pins, in packages that are wanted or are taken away as packages; all of them have the one file of this
+name: `nvidia-driver-pinning-580` and `nvidia-driver-pinning-580.159.03` conflict"""
 
 STALE_KEY = "AE09FE4BBD223A84B2CCFCE3F60F4B3D7FA2AF80"
 """of NVIDIA's CUDA archive until April 2022, revoked:
