@@ -41,6 +41,14 @@ def host_statuses(stack: str, every: float | None) -> Iterator[list[HostStatus]]
 
 def stack_hosts(stack: str) -> list[tuple[Connection, HostDesired, int]]:
     """Way in, what was asked of it last, and wave of each host in the stack's state, also while an `up` runs."""
+    found = hosts_of(exported_state(stack))
+    if not found:
+        raise SlipwayError("it has no hosts yet", where=f"stack {stack}", fix=f"Run: pulumi up --stack {stack}")
+    return found
+
+
+def exported_state(stack: str) -> dict[str, Any]:
+    """What `pulumi stack export --show-secrets` prints. Raises SlipwayError where there is no such stack."""
     command = ["pulumi", "stack", "export", "--stack", stack, "--show-secrets"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -55,10 +63,8 @@ def stack_hosts(stack: str) -> list[tuple[Connection, HostDesired, int]]:
             where=f"stack {stack}",
             fix="See `pulumi stack ls`; for the local stack run first: make up",
         )
-    found = hosts_of(json.loads(done.stdout))
-    if not found:
-        raise SlipwayError("it has no hosts yet", where=f"stack {stack}", fix=f"Run: pulumi up --stack {stack}")
-    return found
+    state: dict[str, Any] = json.loads(done.stdout)
+    return state
 
 
 def hosts_of(exported: dict[str, Any]) -> list[tuple[Connection, HostDesired, int]]:

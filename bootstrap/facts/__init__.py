@@ -1,6 +1,6 @@
 """What is on a host: read-only scripts and pure parsers, all of them in one round trip."""
 
-from bootstrap.facts import driver, gpus, packages, runtime, system
+from bootstrap.facts import driver, gpus, measures, packages, runtime, system
 from bootstrap.facts.fact import Fact, Query, compose, gather, split
 from bootstrap.facts.model import Facts
 
@@ -26,4 +26,18 @@ FACTS: tuple[Fact, ...] = (
 )
 """every fact of a host, in the order in which the script asks"""
 
-__all__ = ["FACTS", "Fact", "Facts", "Query", "compose", "gather", "split"]
+MEASURES: tuple[Fact, ...] = (
+    system.SYSTEM,
+    system.DISKS,
+    gpus.SMI,
+    gpus.PCI,
+    measures.LINKS,
+    measures.STATES,
+    measures.CLOCK,
+    measures.CPU,
+    measures.DISK,
+    measures.NETWORK,
+)
+"""what doctor asks: what a host is, and how fast"""
+
+__all__ = ["FACTS", "MEASURES", "Fact", "Facts", "Query", "compose", "gather", "split"]

@@ -26,9 +26,13 @@ class Query:
     units: tuple[str, ...] = ()
     gpu: bool = False
     """whether the facts that only hosts with GPUs have are asked for"""
+    read: str = ""
+    """a file to measure its disk by"""
+    peers: tuple[str, ...] = ()
+    """addresses to measure the network to"""
 
     def prelude(self) -> str:
-        """Shell that sets WANTED, FILES, DIRECTORIES and UNITS, and reads dpkg's list once for all facts."""
+        """Shell that sets WANTED, FILES, DIRECTORIES, UNITS, READ and PEERS, and reads dpkg's list once for all."""
         wanted = "\n".join(f"{name}\t{version}" for name, version in self.packages)
         return "\n".join(
             (
@@ -36,6 +40,7 @@ class Query:
                 f"FILES={shlex.quote(chr(10).join(self.files))}",
                 f"DIRECTORIES={shlex.quote(chr(10).join(self.directories))}",
                 f"UNITS={shlex.quote(' '.join(self.units))}",
+                f"READ={shlex.quote(self.read)}; PEERS={shlex.quote(' '.join(self.peers))}",
                 "TAB=$(printf '\\t'); NL='\n'",
                 "PACKAGES=$(dpkg-query -W -f '${Package}\\t${Version}\\t${db:Status-Abbrev}\\n')",
             )

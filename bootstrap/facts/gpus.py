@@ -24,7 +24,8 @@ FAILURES = (
     ("lost", "Unable to determine the device handle"),
     ("no-devices", "No devices were found"),
 )
-_ABSENT = {"", "N/A", "[N/A]", "[Not Supported]", "Not Supported", "[Unknown Error]", "[GPU requires reset]"}
+ABSENT = {"", "N/A", "[N/A]", "[Not Supported]", "Not Supported", "[Unknown Error]", "[GPU requires reset]"}
+"""what nvidia-smi prints for what a GPU does not have"""
 _MIG = re.compile(r"^\s+MIG (\S+)\s+Device\s+\d+:")
 _GPU = re.compile(r"^GPU (\d+): ")
 
@@ -50,7 +51,7 @@ def _gpu(line: str) -> dict[str, Any] | None:
     if len(values) not in (len(FIELDS), len(FIELDS) + len(FABRIC_FIELDS)) or not values[0].isdigit():
         return None
     found = dict(zip((*FIELDS, *FABRIC_FIELDS), values, strict=False))
-    found = {name: "" if value in _ABSENT else value for name, value in found.items()}
+    found = {name: "" if value in ABSENT else value for name, value in found.items()}
     return {
         "index": int(found["index"]),
         "uuid": found["uuid"],

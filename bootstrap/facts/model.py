@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from bootstrap.facts.gpu_model import Archives, Boot, CdiSpec, Driver, Pci, Smi, Xid
+from slipway.doctor.measured import Clock, Cpu, DiskReads, GpuStates, PcieLink, Pings
 
 
 class Model(BaseModel):
@@ -128,3 +129,9 @@ class Facts(Model):
     boot: Boot = Boot()
     archives: Archives = Archives()
     cdi: tuple[CdiSpec, ...] = ()
+    cpu: Cpu = Cpu()
+    disk: DiskReads = DiskReads()
+    network: Pings = Pings()
+    links: tuple[PcieLink, ...] = ()
+    states: GpuStates = GpuStates()
+    clock: Clock = Clock()

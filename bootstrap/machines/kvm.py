@@ -50,13 +50,14 @@ def refused(root: Path, base: Path | None) -> str | None:
         except (FileNotFoundError, ValueError):
             values = {}
         if values.get("boot_id") != boot_id:
-            values = {"boot_id": boot_id, "refused": _probe(base)}
+            values = {"boot_id": boot_id, "refused": probe(base)}
             write_json(record, values)
         answer: str | None = values["refused"]
         return answer
 
 
-def _probe(base: Path | None) -> str | None:
+def probe(base: Path | None) -> str | None:
+    """Why KVM cannot be used, tried now; a kernel is booted only where there is a base with one."""
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "/dev/kvm is not there, or not ours to use"
     if not runs_boot_sector("kvm"):

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.facts import FACTS, Facts
+from bootstrap.facts import FACTS, MEASURES, Facts
 
 FIXTURES = Path(__file__).parent / "fixtures"
-BY_NAME = {fact.name: fact for fact in FACTS}
+BY_NAME = {fact.name: fact for fact in (*FACTS, *MEASURES)}
 SYSTEM = {"os": "debian:12", "arch": "amd64", "kernel": "6.1.0", "boot_id": "b1", "clock": "2026-11-24T10:00:00Z"}
 CASES = sorted(path.relative_to(FIXTURES).with_suffix("") for path in FIXTURES.glob("*/*.txt"))
 

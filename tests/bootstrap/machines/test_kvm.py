@@ -40,7 +40,7 @@ def test_the_answer_is_kept_until_the_next_boot(tmp_path: Path, monkeypatch: pyt
         asked.append(base)
         return f"refused {len(asked)}"
 
-    monkeypatch.setattr(kvm, "_probe", probe)
+    monkeypatch.setattr(kvm, "probe", probe)
     assert kvm.refused(tmp_path, None) == "refused 1"
     assert kvm.refused(tmp_path, None) == "refused 1"
     record = tmp_path / kvm.RECORD
@@ -58,10 +58,10 @@ def test_kvm_is_taken_only_when_both_the_sector_and_a_kernel_ran(
     monkeypatch.setattr(kvm.os, "access", lambda path, mode: device)
     monkeypatch.setattr(kvm, "runs_boot_sector", lambda accel: sector)
     monkeypatch.setattr(kvm, "boots_kernel", lambda accel, base: kernel)
-    assert kvm._probe(tmp_path) is None
+    assert kvm.probe(tmp_path) is None
     kernel = False
-    assert "kernel did not boot" in (kvm._probe(tmp_path) or "")
+    assert "kernel did not boot" in (kvm.probe(tmp_path) or "")
     sector = False
-    assert "boot sector did not run" in (kvm._probe(tmp_path) or "")
+    assert "boot sector did not run" in (kvm.probe(tmp_path) or "")
     device = False
-    assert "/dev/kvm is not there" in (kvm._probe(tmp_path) or "")
+    assert "/dev/kvm is not there" in (kvm.probe(tmp_path) or "")
