@@ -16,6 +16,7 @@ from slipway.cli import Effects, build_app
 from slipway.paths import RELEASES
 
 if TYPE_CHECKING:
+    from slipway.cli.effects import Doctor
     from slipway.cli.status import HostStatus
     from slipway.plan import BuiltImage
     from slipway.releases import Lock, Release, Resolved
@@ -48,6 +49,7 @@ def effects() -> Effects:
         host_statuses=_host_statuses,
         list_folder=_list_folder,
         now=lambda: datetime.now(UTC),
+        doctor=_doctor,
     )
 
 
@@ -90,6 +92,12 @@ def _host_statuses(stack: str, every: float | None) -> Iterator[Sequence[HostSta
     from bootstrap.commands.status import host_statuses
 
     return host_statuses(stack, every)
+
+
+def _doctor() -> Doctor:
+    from bootstrap.commands.doctor import doctor
+
+    return doctor(ROOT)
 
 
 def _list_folder(path: str) -> tuple[str, ...]:

@@ -38,11 +38,12 @@ def build_app(effects: Effects) -> typer.Typer:
         rich_markup_mode=None,
     )
     from slipway.cli.advising import add_advise
+    from slipway.cli.examining import add_doctor
     from slipway.cli.fitting import add_fit
     from slipway.cli.status import add_status
 
-    parts = (_add_check, _add_schema, _add_lock, _add_releases, _add_plan, _add_render, add_fit, add_advise, add_status)
-    for add in parts:
+    own = (_add_check, _add_schema, _add_lock, _add_releases, _add_plan, _add_render)
+    for add in (*own, add_fit, add_advise, add_status, add_doctor):
         add(app, effects)
     return app
 
@@ -192,7 +193,7 @@ def _add_plan(app: typer.Typer, effects: Effects) -> None:
         if to is not None:
             _show_rollout(effects, file, to, as_json=as_json)
             return
-        made, settings, advice = _plan(effects, file)
+        made, settings, advice = planned(effects, file)
         if as_json:
             typer.echo(json.dumps(plan_data(made, settings, advice), indent=2, ensure_ascii=False))
         else:
@@ -209,7 +210,7 @@ def _add_render(app: typer.Typer, effects: Effects) -> None:
         """Write the files that a host would get. Those that hold secrets are left out."""
         from slipway.render import render_host
 
-        made, _, _ = _plan(effects, file)
+        made, _, _ = planned(effects, file)
         files = render_host(effects.templates(), made)
         for item in files:
             write(effects, out.rstrip("/") + item.path, item.content)
@@ -250,8 +251,8 @@ def _show_rollout(effects: Effects, file: str, release: str, *, as_json: bool) -
     from slipway.forecast import forecast
 
     now = effects.now()
-    old, _, _ = _plan(effects, file)
-    new, settings, _ = _plan(effects, file, release)
+    old, _, _ = planned(effects, file)
+    new, settings, _ = planned(effects, file, release)
     found = forecast(old, new, settings, now)
     if as_json:
         typer.echo(json.dumps(forecast_data(found, new, now), indent=2, ensure_ascii=False))
@@ -273,7 +274,7 @@ def _with_release(settings: Settings, file: str, name: str) -> Settings:
     return other
 
 
-def _plan(effects: Effects, file: str, to: str | None = None) -> tuple[Plan, Settings, Advice | None]:
+def planned(effects: Effects, file: str, to: str | None = None) -> tuple[Plan, Settings, Advice | None]:
     """The plan of a stack file, its settings with what advice chose, and the advice; with the release `to` if given."""
     from slipway.auto import settled
     from slipway.plan import make_plan, with_placeholders

@@ -10,8 +10,28 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from slipway.cli.status import HostStatus
+    from slipway.desired import Connection
+    from slipway.doctor.cloud import CloudAnswers, CloudWanted
+    from slipway.doctor.computer import ComputerAnswers
+    from slipway.doctor.hosts import Unmeasured
+    from slipway.doctor.measured import HostMeasured
+    from slipway.doctor.types import NoAnswer
     from slipway.plan import BuiltImage
     from slipway.releases import Lock, Release, Resolved
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """What `slipway doctor` asks, all of it read-only. What gives no answer is a value, not an error."""
+
+    made: Callable[[str], tuple[Connection, ...] | NoAnswer]
+    """the hosts in a stack's state"""
+    private_key: Callable[[str], str | NoAnswer]
+    """what opens the hosts of a stack that are there before it"""
+    measure: Callable[[Sequence[Connection], str, bool, Callable[[str], None]], tuple[HostMeasured | Unmeasured, ...]]
+    """hosts, the model's file on them, whether they should have GPUs, and who hears how far it is"""
+    cloud: Callable[[CloudWanted], CloudAnswers]
+    computer: Callable[[], ComputerAnswers]
 
 
 @dataclass(frozen=True)
@@ -41,3 +61,5 @@ class Effects:
     """names in a folder; raises `NotADirectoryError` for a file"""
     now: Callable[[], datetime]
     """the time, aware of its zone"""
+    doctor: Callable[[], Doctor]
+    """made when it is asked for, as it imports what it asks with"""

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from slipway.cli import Effects, build_app
 from slipway.cli.app import stack_name
+from slipway.cli.effects import Doctor
 from slipway.cli.status import HostStatus
 from slipway.errors import ReleaseError
 from slipway.releases import Lock, Release, Resolved, load_lock, lock_path
@@ -27,6 +28,10 @@ file = [{template = "a.j2", path = "/etc/a"}, {template = "k.j2", path = "/etc/k
     "a.j2": "{{ plan.stack }}\n",
     "k.j2": "{{ api_key_sha256 }}",
 }
+
+
+def no_doctor() -> Doctor:
+    raise AssertionError("nothing here asks for a doctor")
 
 
 class World:
@@ -47,6 +52,7 @@ class World:
             host_statuses=lambda stack, every: self.looks,
             list_folder=self.list_folder,
             now=lambda: datetime.fromisoformat("2026-11-26T12:00+02:00"),
+            doctor=no_doctor,
         )
 
     def bundle(self, release: Release, lock: Lock, path: str) -> int:
@@ -320,7 +326,7 @@ def test_help_imports_nothing_heavy() -> None:
         "import sys\n"
         "from slipway.cli import Effects, build_app\n"
         "try:\n"
-        "    build_app(Effects(*[None] * 11))(['--help'])\n"
+        "    build_app(Effects(*[None] * 12))(['--help'])\n"
         "except SystemExit as end:\n"
         "    assert not end.code\n"
         "heavy = {'cronsim', 'pydantic', 'jinja2', 'yaml', 'rich', 'pulumi', 'paramiko', 'grpc', 'httpx'}\n"

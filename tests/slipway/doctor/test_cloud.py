@@ -1,0 +1,195 @@
+"""What a stack needs of a cloud, and what is said of the cloud's answers; the calls are in tests/bootstrap/clouds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from slipway.doctor.cloud import (
+    CloudAnswers,
+    CloudWanted,
+    Limit,
+    ServerType,
+    cloud_wanted,
+    judge_cloud,
+    price_age,
+)
+from slipway.doctor.types import Check, NoAnswer
+from slipway.offers import Offer
+from slipway.plan import make_plan
+from slipway.releases import load_lock, load_release
+from slipway.units import GIB
+from tests.slipway.stack_files import BUILT, settings
+
+UPCLOUD = """\
+config:
+  slipway:provider: upcloud
+  slipway:release: local-2026.11
+  slipway:model: {name: smollm2-135m-instruct, context: 2048}
+  slipway:hosts: {count: 3}
+  slipway:upcloud: {zone: fi-hel2, plan: 4xCPU-8GB, ssh_from: [192.0.2.7]}
+"""
+TODAY = date(2026, 11, 25)
+NOBODY = NoAnswer("nobody home")
+
+
+def wanted(more: str = "", made: int = 0, types: tuple[str, ...] = ()) -> CloudWanted:
+    chosen = settings(more, UPCLOUD)
+    release = load_release(chosen.release)
+    plan = make_plan(chosen, release, load_lock(release.name), BUILT)
+    found = cloud_wanted(chosen, plan, types, made)
+    assert found is not None
+    return found
+
+
+SAID = CloudAnswers(
+    account="ops",
+    zones=("fi-hel1", "fi-hel2"),
+    types={"4xCPU-8GB": ServerType(4, 8 * GIB), "8xCPU-32GB": ServerType(8, 32 * GIB)},
+    stock={},
+    image="Debian 12",
+    limits={"cores": Limit(20, 4), "memory": Limit(100, 0, "GiB"), "addresses": Limit(20), "balancers": Limit(0)},
+    prices={"4xCPU-8GB": 0.0712},
+    currency="EUR",
+)
+
+
+def checks(need: CloudWanted, said: CloudAnswers = SAID) -> dict[str, Check]:
+    return {check.name: check for check in judge_cloud(need, said, TODAY)}
+
+
+def test_what_a_stack_needs() -> None:
+    need = wanted()
+    assert (need.zone, need.instances, need.servers, need.addresses, need.balancers) == (
+        "fi-hel2",
+        ("4xCPU-8GB",),
+        3,
+        3,
+        1,
+    )
+    assert need.image == "01000000-0000-4000-8000-000020070100"
+    assert need.disk == 20e9
+    assert need.others[:2] == ("8xCPU-32GB", "12xCPU-48GB")
+    assert (need.offer.price if need.offer else 0) == 0.0712
+
+
+def test_hosts_that_are_there_need_nothing_more() -> None:
+    need = wanted(made=3)
+    assert (need.servers, need.balancers) == (0, 0)
+    assert not [name for name in checks(need) if name.startswith(("stock", "quota"))]
+
+
+def test_the_local_stack_asks_no_cloud() -> None:
+    chosen = settings()
+    release = load_release(chosen.release)
+    assert cloud_wanted(chosen, make_plan(chosen, release, load_lock(release.name), BUILT), (), 0) is None
+
+
+def test_quota() -> None:
+    found = checks(wanted())
+    assert (found["quota: cores"].verdict, found["quota: cores"].found, found["quota: cores"].wanted) == (
+        "ok",
+        "16 of 20 left",
+        "12 more",
+    )
+    assert found["quota: addresses"].found == "20 at most, in use not counted"
+    assert found["quota: balancers"].verdict == "off"
+    assert "quota: gpus" not in found
+
+
+def test_cpus_are_not_counted_in_stock() -> None:
+    assert checks(wanted())["stock"].verdict == "not asked"
+
+
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [
+        ("account", "credentials"),
+        ("zones", "zone"),
+        ("types", "server type"),
+        ("stock", "stock"),
+        ("image", "image"),
+        ("limits", "quota"),
+        ("prices", "price"),
+    ],
+)
+def test_no_answer_is_never_ok(field: str, name: str) -> None:
+    found = checks(wanted(), replace(SAID, **{field: NOBODY}))
+    assert (found[name].verdict, found[name].found) == ("no answer", "nobody home")
+
+
+@pytest.mark.parametrize(
+    ("said", "name", "found", "fix"),
+    [
+        (
+            replace(SAID, zones=("de-fra1",)),
+            "zone",
+            "it has de-fra1",
+            "Set the zone of slipway:upcloud to one of these",
+        ),
+        (
+            replace(SAID, types={"8xCPU-32GB": ServerType(8, 32 * GIB)}),
+            "server type",
+            "fi-hel2 has no such type",
+            "Take 8xCPU-32GB",
+        ),
+    ],
+)
+def test_what_is_not_there(said: CloudAnswers, name: str, found: str, fix: str) -> None:
+    check = checks(wanted(), said)[name]
+    assert (check.verdict, check.found, check.fix) == ("off", found, fix)
+
+
+GPU_NEED = replace(wanted(), instances=("A", "B"), others=("C",), gpus=1)
+
+
+@pytest.mark.parametrize(
+    ("stock", "verdict", "fix"),
+    [
+        ({"A": 3}, "ok", ""),
+        ({"A": 2, "B": 3, "C": 9}, "off", "Plan B: B has 3"),
+        ({"A": 2, "B": 1, "C": 9}, "off", "C has 9 and the same GPUs"),
+        ({"D": 5}, "off", "Nothing that this stack would take has; the zone has D"),
+        ({"D": 1}, "off", "No type has as many here"),
+    ],
+)
+def test_plan_b(stock: dict[str, int], verdict: str, fix: str) -> None:
+    found = checks(GPU_NEED, replace(SAID, stock=stock))["stock"]
+    assert (found.verdict, found.fix.startswith(fix)) == (verdict, True)
+
+
+def test_a_type_with_fewer_gpus() -> None:
+    found = checks(replace(wanted(), gpus=2), replace(SAID, types={"4xCPU-8GB": ServerType(4, GIB, 1, "L40S")}))
+    assert found["server type"].verdict == "off"
+
+
+OFFER = Offer(
+    provider="upcloud", instance="4xCPU-8GB", vcpus=4, memory=8 * GIB, price=0.0712, source="a list", date="2026-11"
+)
+
+
+@pytest.mark.parametrize(
+    ("read", "verdict"),
+    [
+        ("2026-11", "ok"),
+        ("2026-08-27", "ok"),
+        ("2026-08-26", "off"),
+        ("2026-07", "off"),
+        ("", "not asked"),
+        ("June", "not asked"),
+    ],
+)
+def test_the_age_of_a_price(read: str, verdict: str) -> None:
+    assert price_age("UpCloud", OFFER.model_copy(update={"date": read}), TODAY).verdict == verdict
+
+
+def test_prices() -> None:
+    need = replace(wanted(), offer=OFFER)
+    assert checks(need)["price"].verdict == "ok"
+    dearer = checks(need, replace(SAID, prices={"4xCPU-8GB": 0.1}))["price"]
+    assert (dearer.verdict, dearer.cost) == ("off", "+63 EUR a month")
+    assert checks(need, replace(SAID, prices={}))["price"].verdict == "no answer"
+    assert checks(need, replace(SAID, currency="USD"))["price"].verdict == "not asked"
+    assert checks(replace(need, offer=None))["price"].found == "no price list knows 4xCPU-8GB in fi-hel2"
