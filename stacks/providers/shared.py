@@ -1,0 +1,64 @@
+"""What provider modules of several clouds need, whatever the cloud."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+from slipway.plan_types import Plan
+
+SSH_PORT = 22
+
+
+@dataclass(frozen=True)
+class Front:
+    """A load balancer. `address` is what clients use; `names` all that may stand in a certificate."""
+
+    address: pulumi.Output[str]
+    names: tuple[pulumi.Input[str], ...]
+
+
+def silence_seconds(plan: Plan) -> int:
+    """How long a connection may carry nothing: a load balancer in TCP mode sees neither a request that waits in a
+    host's queue nor one that waits for its first token."""
+    return plan.proxy.connect_seconds + plan.proxy.queue_seconds + plan.proxy.stream_seconds
+
+
+def short_name(name: str, most: int) -> str:
+    """The name, or where it is longer than `most` characters, its beginning and 8 hex digits of a digest."""
+    if len(name) <= most:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: most - 9].rstrip('-')}-{digest}"
+
+
+def kubeconfig(name: str, server: str, certificate: str, user: dict[str, Any]) -> str:
+    """The text of a kubeconfig with one context; `certificate` is the authority's, base64 of PEM. JSON is YAML."""
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": name, "cluster": {"server": server, "certificate-authority-data": certificate}}],
+            "users": [{"name": name, "user": user}],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+            "current-context": name,
+        },
+        indent=1,
+    )
+
+
+READS = ("s3:GetObject",)
+FILLS = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
+LISTS = ("s3:ListBucket", "s3:GetBucketLocation", "s3:ListBucketMultipartUploads")
+
+
+def bucket_policy(bucket: str, on_objects: tuple[str, ...], on_bucket: tuple[str, ...] = ()) -> dict[str, object]:
+    """A policy of one bucket, as IAM has it, and as stores that speak S3 have it from there."""
+    allowed = [{"Effect": "Allow", "Action": list(on_objects), "Resource": [f"arn:aws:s3:::{bucket}/*"]}]
+    if on_bucket:
+        allowed.append({"Effect": "Allow", "Action": list(on_bucket), "Resource": [f"arn:aws:s3:::{bucket}"]})
+    return {"Version": "2012-10-17", "Statement": allowed}
