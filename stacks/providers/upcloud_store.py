@@ -51,7 +51,8 @@ def store(
     bucket = upcloud.ManagedObjectStorageBucket("weights", service_uuid=service.id, name=weights.bucket, opts=stays)
     return Store(
         bucket=bucket.name,
-        endpoint=_endpoint(service, PRIVATE),
+        # Whoever waits for the endpoint waits for the bucket as well.
+        endpoint=pulumi.Output.all(_endpoint(service, PRIVATE), bucket.id).apply(lambda found: str(found[0])),
         filled_at=_endpoint(service, PUBLIC if chosen.weights_public else PRIVATE),
         region=chosen.weights_region or "",
         reader=_user(service, "reader", document(weights.bucket, READS), opts),
@@ -86,9 +87,7 @@ def _user(
         service_uuid=service.id,
         username=user.username,
         status="Active",
-        opts=pulumi.ResourceOptions.merge(
-            opts, pulumi.ResourceOptions(depends_on=[attached], additional_secret_outputs=["secret_access_key"])
-        ),
+        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[attached])),
     )
     return StoreKeys(key.access_key_id, pulumi.Output.secret(key.secret_access_key))
 

@@ -6,7 +6,6 @@ The provider's binary and the cloud are not here: that the cloud does with these
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ from stacks.providers.native import problems
 from tests.stacks.conftest import built
 from tests.support.golden import check_golden
 from tests.support.mocks import Asked, Graph, in_clear, run_program
+from tests.support.sdk import wrong_arguments
 
 ONE = """\
 config:
@@ -56,32 +56,9 @@ def test_the_graph_is_the_golden_one(run: Run, name: str, request: pytest.Fixtur
     check_golden(f"stacks/upcloud-{name}", {"graph.yaml": text}, request.config.getoption("--update-golden"))
 
 
-def sdk_type(asked: Asked) -> type:
-    """The SDK's class of arguments for a resource: `upcloud:index/server:Server` is `ServerArgs`."""
-    found: type = getattr(pulumi_upcloud, f"{asked.type.rsplit(':', 1)[-1]}Args")
-    return found
-
-
-def as_python(value: Any) -> Any:
-    """Names on the wire as the SDK has them; names of labels are nobody's but the user's."""
-    if isinstance(value, list):
-        return [as_python(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if "[secret]" in value:
-        return value["[secret]"]
-    return {
-        re.sub(r"[A-Z]", lambda upper: "_" + upper[0].lower(), key): item if key == "labels" else as_python(item)
-        for key, item in value.items()
-    }
-
-
 @pytest.mark.parametrize("name", STACKS)
 def test_every_argument_is_one_of_the_sdk(run: Run, name: str) -> None:
-    asked = [one for one in run(STACKS[name]).resources if one.type.startswith("upcloud:")]
-    assert asked
-    wrong = {one.key: list(problems(sdk_type(one), as_python(one.inputs))) for one in asked}
-    assert not any(wrong.values()), wrong
+    assert wrong_arguments(run(STACKS[name]), "upcloud") == {}
 
 
 def test_the_check_finds_what_it_is_for() -> None:
@@ -231,9 +208,31 @@ def test_several_servers_are_kept_apart(run: Run) -> None:
     assert not run(ONE).of("upcloud:index/serverGroup:ServerGroup")
 
 
-def test_a_new_template_or_script_does_not_replace_the_fleet(run: Run) -> None:
-    (server,) = run(ONE).of("upcloud:index/server:Server")
-    assert server.options["ignore_changes"] == ["userData", "template.storage"]
+def test_a_new_template_or_script_is_for_hosts_that_are_named(run: Run) -> None:
+    graph = run(THREE.replace("{count: 3}", "{count: 3, renew: [test-1]}"))
+    keeps = {one.name: one.options.get("ignore_changes") for one in graph.of("upcloud:index/server:Server")}
+    born = ["userData", "template.storage"]
+    assert keeps == {"test-0": born, "test-1": None, "test-2": born}
+
+
+def test_a_server_that_is_made_anew_takes_no_other_host_with_it(run: Run) -> None:
+    """What depends on a server, directly or not, changes with it; through a gate that only asks later hosts again."""
+    graph = run(THREE)
+    below = {"upcloud:index/server:Server::test-1"}
+    asked = [one for one in graph.resources if one.type != "slipway:index:Gate"]
+    while more := {one.key for one in asked if below & set(one.dependencies)} - below:
+        below |= more
+    touched = {key for key in below if key.startswith("upcloud:")}
+    assert {key.rsplit("::", 1)[-1] for key in touched} == {"test-1"}
+    others = {key for key in below if key.startswith("slipway:index:Host::")}
+    assert others == {"slipway:index:Host::test-1"}
+
+
+def test_a_host_that_is_not_there_cannot_be_made_anew(run: Run) -> None:
+    graph = Graph()
+    with pytest.raises(SystemExit):
+        run(THREE.replace("{count: 3}", "{count: 3, renew: [test-3]}"), graph=graph)
+    assert graph.log[-1] == ("slipway:hosts.renew: the stack has no host test-3. Its hosts are test-0, test-1, test-2")
 
 
 def test_a_hundred_hosts_are_previewed(run: Run) -> None:
@@ -249,7 +248,8 @@ def test_own_arguments_are_laid_over(run: Run) -> None:
     (server,) = run(ONE + more).of("upcloud:index/server:Server")
     assert (server.inputs["timezone"], server.inputs["nicModel"]) == ("Europe/Helsinki", "virtio")
     assert server.inputs["template"] == {
-        "storage": upcloud.UPCLOUD_TEMPLATES["debian:12"], "size": 20, "tier": "maxiops", "encrypt": True, "title": "mine",
+        "storage": upcloud.UPCLOUD_TEMPLATES["debian:12"], "size": 20, "tier": "maxiops", "encrypt": True,
+        "title": "mine",
     }  # fmt: skip
 
 

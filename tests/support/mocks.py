@@ -19,7 +19,7 @@ from google.protobuf.json_format import MessageToDict
 from pulumi.runtime import mocks, rpc, settings, stack
 
 from slipway.settings import parse_stack_file
-from tests.support import mock_aws
+from tests.support import mock_aws, mock_gcp, mock_upcloud
 from tests.support.pulumi import ROOT
 
 SIGNATURE, SECRET = rpc._special_sig_key, rpc._special_secret_sig
@@ -139,20 +139,11 @@ class _Answers(mocks.Mocks):
             state |= {**public, "ca_certificate": "CA"}
         if kind == "Machine":
             state |= {"address": self.known("192.0.2.9"), "port": 2222, "service_ports": {"8443": 18443}}
-        if kind == "Server":
-            state["networkInterfaces"] = [
-                interface | {"ipAddress": self.known(f"{net}.{number % 250}")}
-                for net, interface in zip(("192.0.2", "10.77.0"), args.inputs["networkInterfaces"], strict=True)
-            ]
-        if kind == "Loadbalancer":
-            state["networks"] = [
-                one | {"dnsName": self.known(f"{one['name']}.lb.example")} for one in args.inputs["networks"]
-            ]
-        if kind == "FloatingIpAddress":
-            state["ipAddress"] = self.known("198.51.100.7")
         if kind in ("Service", "Gate", "Certificate"):
             state |= {"fingerprint": "f", "completion": "c", "bundle": "SECRET-bundle", "private_key": "SECRET-key"}
         identity = f"00000000-0000-4000-8000-{number:012d}"
+        if args.typ.startswith("upcloud:"):
+            state |= mock_upcloud.answer(args.typ, args.name, args.inputs, self.known)
         if args.typ.startswith("aws:"):
             identity, more = mock_aws.answer(args.typ, args.name, args.inputs)
             state |= {name: self.known(value) for name, value in more.items()}
