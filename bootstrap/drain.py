@@ -17,7 +17,8 @@ CUT_OFF = "cut off: "
 def drain_script(settings: Drain) -> str:
     """Turns /ready to 503, lets load balancers see it, and waits until no request is in flight or the deadline.
 
-    A host without the drain command has nothing to drain.
+    A host without the drain command has nothing to drain. Seconds are those since boot: a clock that is set meanwhile
+    neither cuts requests off nor lets them hold the host for ever.
     """
     command, streams = quote(settings.command), quote(settings.streams_command)
     limit = int(settings.deadline)
@@ -26,9 +27,9 @@ def drain_script(settings: Drain) -> str:
   {command} on || exit 1
   echo 'drained, {settings.settle:g} s for load balancers to see it'
   sleep {settings.settle:g}
-  began=$(date +%s)
+  began=$(cut -d. -f1 /proc/uptime)
   while [ -x {streams} ] && open=$({streams}) && [ "${{open:-0}}" -gt 0 ]; do
-    waited=$(($(date +%s) - began))
+    waited=$(($(cut -d. -f1 /proc/uptime) - began))
     if [ $waited -ge {limit} ]; then echo "{CUT_OFF}$open"; break; fi
     echo "draining: $open requests open, $waited s of {limit} s"
     sleep 0.5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,7 @@ from bootstrap.waits import REBOOT, UNIT_START, Retry, Waits
 from slipway.desired import HostDesired, Package
 from slipway.errors import (
     AuthenticationError,
+    DiskFullError,
     HostError,
     HostKeyError,
     UnreachableError,
@@ -65,6 +67,11 @@ def converge_host(
     facts = runner.gather()
     _same_os(session, facts, desired)
     update = _Update(runner, receipts.begin(facts, desired.release))
+    if facts.receipt and receipts.read(facts) is None:
+        log.warning(f"{session.name}: its receipt cannot be read; the host is taken for one without")
+    if not update.receipt.stopped:
+        # Held, and no run says why: a person did it, or the receipt of the run that did is lost.
+        update.receipt = update.receipt.moved(stopped=serving.held_units(facts))
     try:
         facts, changed = runner.converge(facts, update.before)
         if reason := reboot_reason(facts, desired):
@@ -79,11 +86,12 @@ def converge_host(
     except GONE:
         raise
     except HostError as error:
-        if not update.receipt.step:
-            raise  # nothing was touched
+        if not update.receipt.step and not update.receipt.stopped:
+            raise  # nothing was touched, and it serves
         if update.receipt.state == "updating":
             raise _put_back(update, error) from error
-        update.note(state="failed")
+        with suppress(DiskFullError):
+            update.note(state="failed")
         if update.receipt.stopped:
             raise type(error)(f"{error.what}. Its engines stay stopped", where=error.where, fix=error.fix) from error
         raise
@@ -91,7 +99,7 @@ def converge_host(
     holds = held(facts, desired)
     gpus = tuple(sorted(gpu.uuid for gpu in facts.smi.gpus))
     now = ("converged", desired.release, holds, gpus)
-    if changed or last is None or (last.state, last.release, last.held, last.gpus) != now:
+    if changed or update.receipt.step or last is None or (last.state, last.release, last.held, last.gpus) != now:
         last = receipts.finish(update.receipt, facts, holds, gpus)
         receipts.write(session, last)
         changed = changed or ("receipt",)
@@ -260,18 +268,20 @@ def _put_back(update: _Update, error: HostError) -> HostError:
     """After a failed update: puts back what was recorded before it. Returns the error to raise, with how that went."""
     old = update.receipt.release
     kind = type(error)
-    update.note(state="restoring")
     try:
+        update.note(state="restoring")
         moved = _restore(update.runner, update.receipt)
         update.take_up()
     except GONE:
         raise
     except HostError as second:
-        update.note(state="failed")
+        with suppress(DiskFullError):
+            update.note(state="failed")
+        stands = "is between two releases" + (" and must get no traffic" if update.receipt.stopped else "")
         return kind(
             f"{error.what}. Putting release {old} back failed too: {second.what}",
             where=error.where,
-            fix="The host is between two releases and must get no traffic. " + second.fix,
+            fix=f"The host {stands}. {second.fix}",
         )
     update.note(state="converged", target=old, step="", stopped=(), packages_before={}, files_before={})
     back = f"its {moved} moved packages were put back" if moved else "no package had moved"
@@ -314,4 +324,18 @@ def _restore(runner: Runner, receipt: Receipt) -> int:
         reason = reason or f"the update that failed rebooted it ({receipt.reboot})"
         runner.log.info(f"{runner.session.name}: a reboot is needed: {reason}")
         reboot_host(runner.session, runner.log, runner.waits)
+    if (moved or reason) and receipt.gpus:
+        _as_before(runner)
     return len(moved)
+
+
+def _as_before(runner: Runner) -> None:
+    """Raises VerifyError when the driver that was put back does not run: whatever serves then, its GPUs do not."""
+    facts = runner.gather()
+    if facts.driver.loaded and reboot_reason(facts, runner.desired) is None:
+        return
+    raise VerifyError(
+        f"module {facts.driver.loaded or 'none'} is loaded, {facts.driver.installed or 'none'} is installed",
+        where=runner.session.name,
+        fix="See what `journalctl -b -k` says of it there, then run `up` again.",
+    )

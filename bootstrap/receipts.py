@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bootstrap.facts import Facts
 from bootstrap.facts.runtime import RECEIPT_PATH
@@ -72,11 +72,14 @@ class Receipt(BaseModel):
 
 
 def read(facts: Facts) -> Receipt | None:
-    """The host's receipt; None where there is none, or one of a schema that this code does not know."""
+    """The host's receipt; None where there is none that this code can read: damaged, or of another schema."""
     raw = facts.receipt
     if not raw or raw.get("schema_version") != SCHEMA:
         return None
-    return Receipt.model_validate(raw)
+    try:
+        return Receipt.model_validate(raw)
+    except ValidationError:
+        return None
 
 
 def begin(facts: Facts, target: str) -> Receipt:

@@ -10,20 +10,19 @@ run that died is taken up by the next one.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 from bootstrap.drain import cut_off, drain_script, drain_seconds, undrain_script
 from bootstrap.facts import Facts
+from bootstrap.facts.runtime import HOLD_PATH
 from bootstrap.log import Log
 from bootstrap.session import Command, Session, quote
 from bootstrap.waits import READY, Retry, Waits
 from slipway.desired import Serving
 from slipway.errors import CommandError, DeadlineError, VerifyError
 
-HOLD = "/var/lib/slipway/hold"
-"""as templates/host/engine.service.j2 names it"""
-
+HOLD = HOLD_PATH
 ENGINES = "slipway-engine-"
 CA_CERTIFICATE = "/etc/slipway/tls/ca.pem"
 """what is trusted when the proxy is asked on its host"""
@@ -37,10 +36,17 @@ _UNITS = re.compile(r"slipway-(?:engine-\d+|proxy|collector)\.service$")
 
 def serving_units(facts: Facts) -> tuple[str, ...]:
     """Units of the service that run or are about to, in the order in which they start."""
-    running = [
-        name for name, unit in facts.units.items() if _UNITS.match(name) and unit.active not in ("inactive", "failed")
-    ]
-    return tuple(sorted(running, key=lambda name: (not name.startswith(ENGINES), name != "slipway-proxy.service")))
+    return _in_order(name for name, unit in facts.units.items() if unit.active not in ("inactive", "failed"))
+
+
+def held_units(facts: Facts) -> tuple[str, ...]:
+    """Units of the service that would run if the host were not held, in the order in which they start."""
+    return _in_order(name for name, unit in facts.units.items() if unit.enabled == "enabled") if facts.hold else ()
+
+
+def _in_order(names: Iterable[str]) -> tuple[str, ...]:
+    ours = filter(_UNITS.match, names)
+    return tuple(sorted(ours, key=lambda name: (not name.startswith(ENGINES), name != "slipway-proxy.service")))
 
 
 def let_go(session: Session, serving: Serving, units: Sequence[str], log: Log) -> None:

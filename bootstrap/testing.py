@@ -11,6 +11,8 @@ from pathlib import Path
 
 from bootstrap.session import Command, Progress, Result, failure
 
+RECEIPT_PATH = "/var/lib/slipway/receipt.json"
+
 Answer = Result | Exception | str | Callable[[Command], Result]
 """a string is the standard output of a command that succeeded; an exception is raised"""
 
@@ -239,12 +241,20 @@ class SimulatedHost(FakeSession):
         return f'ActiveState=active\nUnitFileState=enabled\nstale=0\n--\n{{"ServerVersion": "20.10"}}\n{images}\n'
 
     def _files(self) -> str:
-        lines = [f"file {path} {base64.b64encode(file.content).decode()}" for path, file in self.files.items()]
+        # The receipt is a fact of its own, and no file that an update puts back.
+        lines = [
+            f"file {path} {base64.b64encode(file.content).decode()}"
+            for path, file in self.files.items()
+            if path != RECEIPT_PATH
+        ]
         return "\n".join([*lines, *(f"directory {path} {kind}" for path, kind in self.directories.items())])
 
     def _receipt(self) -> str:
-        found = self.files.get("/var/lib/slipway/receipt.json")
+        found = self.files.get(RECEIPT_PATH)
         return found.content.decode() if found else ""
+
+    def _hold(self) -> str:
+        return ""
 
     def _disks(self) -> str:
         return "/ 1000 500\n"

@@ -13,6 +13,7 @@ FACTS: tuple[Fact, ...] = (
     runtime.UNITS,
     runtime.FILES,
     runtime.RECEIPT,
+    runtime.HOLD,
     system.DISKS,
     system.PORTS,
     system.USERS,

@@ -13,6 +13,8 @@ from bootstrap.facts.openpgp import fingerprints
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 NOUVEAU_PATH = "/etc/modprobe.d/slipway-nvidia.conf"
+MODULE_FILE = '"$(modinfo -F filename nvidia 2>/dev/null || modinfo -F filename nvidia-current 2>/dev/null)"'
+"""in a script, the path of the module for the kernel that runs; empty where there is none"""
 
 _NVRM = re.compile(r"^NVRM version: NVIDIA UNIX (.*?)\s(\d{3,}\.\d+(?:\.\d+)?)\s", re.MULTILINE)
 # dkms 3 writes "nvidia/580.95.05, …", dkms 2 "nvidia, 580.95.05, …"; "added" has neither kernel nor architecture.
@@ -84,8 +86,7 @@ BOOT = Fact(
 for key in /var/lib/shim-signed/mok/MOK.der /var/lib/dkms/mok.pub; do
   [ ! -e $key ] || {{ echo "mok=$(mokutil --test-key $key 2>&1 | head -n 1)"; break; }}
 done
-module=$(modinfo -F filename nvidia 2>/dev/null || modinfo -F filename nvidia-current 2>/dev/null)
-for path in {NOUVEAU_PATH} "$module"; do
+for path in {NOUVEAU_PATH} {MODULE_FILE}; do
   image=/boot/initrd.img-$(uname -r)
   [ ! -e "$image" ] || [ ! "$path" -nt "$image" ] || echo "stale=$path"
 done""",

@@ -121,6 +121,8 @@ class Facts(Model):
     directories: dict[str, str] = {}
     """`mode owner:group` of the directories we manage, where they exist"""
     receipt: dict[str, Any] | None = None
+    hold: bool = False
+    """whether the host is held: none of its engines starts"""
     driver: Driver = Driver()
     smi: Smi = Smi()
     pci: Pci = Pci()

@@ -95,11 +95,17 @@ done
 def _parse_receipt(text: str) -> dict[str, Any]:
     if not text.strip():
         return {"receipt": None}
-    receipt = json.loads(text)
-    if not isinstance(receipt, dict):
-        raise ValueError("a receipt is a JSON object")
-    return {"receipt": receipt}
+    # It says where a run stands, and a host must not be lost for it: who reads the receipt decides what follows.
+    try:
+        receipt = json.loads(text)
+    except ValueError as error:
+        receipt = error
+    return {"receipt": receipt if isinstance(receipt, dict) else {"damaged": str(receipt)}}
 
 
 RECEIPT_PATH = "/var/lib/slipway/receipt.json"
 RECEIPT = Fact("receipt", f"if [ -e {RECEIPT_PATH} ]; then cat {RECEIPT_PATH}; fi", _parse_receipt)
+
+HOLD_PATH = "/var/lib/slipway/hold"
+"""as templates/host/engine.service.j2 names it"""
+HOLD = Fact("hold", f"[ ! -e {HOLD_PATH} ] || echo held", lambda text: {"hold": text.strip() == "held"})

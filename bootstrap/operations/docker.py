@@ -13,6 +13,10 @@ from slipway.desired import HostDesired, Image
 from slipway.errors import VerifyError
 
 CONFIG_PATH = "/etc/docker/daemon.json"
+TOUCH = f"touch -c {CONFIG_PATH}"
+"""before the daemon starts: a clock that was set back leaves a file of the future behind, than which none is newer"""
+RUNTIME = {"args": [], "path": "nvidia-container-runtime"}
+"""as `nvidia-ctk runtime configure --runtime=docker` writes it"""
 ARCHIVES = "/var/lib/slipway/archives"
 PULL_DEADLINE = 3600.0
 """seconds: an engine image with CUDA is 10 GB; at 30 Mbit/s that is 45 minutes"""
@@ -64,7 +68,7 @@ def run_docker(facts: Facts, desired: HostDesired) -> Steps:
     if docker.enabled != "enabled" or docker.active != "active":
         why.append(f"docker.service is {docker.active} and {docker.enabled or 'not there'}")
         plan.run(
-            "systemctl reset-failed docker.service 2>/dev/null; systemctl enable --now docker.service",
+            f"{TOUCH}; systemctl reset-failed docker.service 2>/dev/null; systemctl enable --now docker.service",
             "start Docker, now and at every boot",
             deadline=START_DEADLINE,
         )
@@ -72,7 +76,7 @@ def run_docker(facts: Facts, desired: HostDesired) -> Steps:
     changed = facts.files.get(CONFIG_PATH) != wanted_config(desired, facts.files.get(CONFIG_PATH))
     if docker.active == "active" and (docker.stale or changed):
         why.append("the daemon runs with other settings than daemon.json's")
-        plan.run("systemctl restart docker.service", "let Docker read its settings", deadline=START_DEADLINE)
+        plan.run(f"{TOUCH}; systemctl restart docker.service", "let Docker read its settings", deadline=START_DEADLINE)
     return plan.done("; ".join(why) or "docker.service is enabled and runs with its settings")
 
 

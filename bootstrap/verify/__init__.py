@@ -34,6 +34,8 @@ def drifts(facts: Facts, desired: HostDesired) -> tuple[Drift, ...]:
     """The pins that do not hold, and the release that the host says it carries where it is another."""
     found = [check.drift for check in verify(facts, desired) if check.status != "passed"]
     found += lost_gpus(facts) if desired.gpu else ()
+    if facts.hold and desired.serving:
+        found.append(Drift("hold", "none", "none of its engines starts"))
     receipt = facts.receipt or {}
     carries = str(receipt.get("release", "none"))
     if carries != desired.release:

@@ -85,6 +85,12 @@ class ServingHost(SimulatedGpuHost):
             raise UnreachableError("lost", where="h1", fix="")
         super().put(path, content, mode, owner)
 
+    def _hold(self) -> str:
+        return "held" if self.hold else ""
+
     def _units(self) -> str:
-        shown = [f"Id={unit}\nLoadState=loaded\nActiveState={state}" for unit, state in self.service.items()]
+        shown = [
+            f"Id={unit}\nLoadState=loaded\nActiveState={state}\nUnitFileState=enabled"
+            for unit, state in self.service.items()
+        ]
         return "\n\n".join((super()._units(), *shown))

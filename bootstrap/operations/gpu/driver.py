@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bootstrap.facts import Facts
-from bootstrap.facts.driver import NOUVEAU_PATH
+from bootstrap.facts.driver import MODULE_FILE, NOUVEAU_PATH
 from bootstrap.operations.step import Plan, Put, Steps
 from bootstrap.operations.wanted import built_here
 from slipway.desired import HostDesired
@@ -71,7 +71,9 @@ def renew_initramfs(facts: Facts, desired: HostDesired) -> Steps:
     if desired.gpu is None or desired.gpu.mode == "adopt" or not facts.boot.initramfs_stale:
         return Steps("the initramfs is as new as the driver")
     plan = Plan()
-    plan.run("update-initramfs -u -k all", "let the next boot begin with this driver", deadline=INITRAMFS_DEADLINE)
+    # A clock that was set back leaves files of the future behind, than which nothing is newer.
+    script = f"touch -c {NOUVEAU_PATH} {MODULE_FILE} 2>/dev/null; update-initramfs -u -k all"
+    plan.run(script, "let the next boot begin with this driver", deadline=INITRAMFS_DEADLINE)
     return plan.done("the initramfs is older than the driver or its settings")
 
 
