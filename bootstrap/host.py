@@ -21,6 +21,7 @@ from bootstrap.operations.wanted import held
 from bootstrap.receipts import Receipt
 from bootstrap.runner import LISTS, Runner
 from bootstrap.session import Command, Session
+from bootstrap.spare import Others, require_spare
 from bootstrap.verify import Drift, drifts, verify
 from bootstrap.waits import REBOOT, UNIT_START, Retry, Waits
 from slipway.desired import HostDesired, Package
@@ -51,13 +52,19 @@ class HostReport:
 
 
 def converge_host(
-    session: Session, desired: HostDesired, log: Log, cancel: threading.Event, *, waits: Waits | None = None
+    session: Session,
+    desired: HostDesired,
+    log: Log,
+    cancel: threading.Event,
+    *,
+    waits: Waits | None = None,
+    others: Others | None = None,
 ) -> HostReport:
     """Brings the host to `desired` and verifies it. A host that is there already costs one round trip.
 
     Where only a reboot makes a GPU driver the one that was installed, the host is rebooted, once. Before anything that
-    stops containers the host lets go of its traffic, and its engines are stopped; they start again once every pin
-    holds, and the call waits until the host serves.
+    stops containers the host lets go of its traffic, if the `others` can carry it, and its engines are stopped; they
+    start again once every pin holds, and the call waits until the host serves.
 
     An update that fails puts the packages recorded before it back and raises; the host then keeps its old release, and
     serves. One that cannot be put back stays without traffic. Raises a `HostError` or `CancelledError`; the next call
@@ -66,7 +73,7 @@ def converge_host(
     runner = Runner(session, desired, log, waits or Waits(cancel))
     facts = runner.gather()
     _same_os(session, facts, desired)
-    update = _Update(runner, receipts.begin(facts, desired.release))
+    update = _Update(runner, receipts.begin(facts, desired.release), others)
     if facts.receipt and receipts.read(facts) is None:
         log.warning(f"{session.name}: its receipt cannot be read; the host is taken for one without")
     if not update.receipt.stopped:
@@ -117,6 +124,7 @@ class _Update:
 
     runner: Runner
     receipt: Receipt
+    others: Others | None = None
     gone: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
     under_way: tuple[str, float] = ("", 0.0)
@@ -145,6 +153,8 @@ class _Update:
         units = tuple(dict.fromkeys((*self.receipt.stopped, *serving.serving_units(facts))))
         if self.gone or how is None or not units:
             return
+        if not self.receipt.stopped:
+            require_spare(self.runner.session, how.ready, self.others, self.runner.log, self.runner.waits)
         self.note(step="drain", stopped=units)
         serving.let_go(self.runner.session, how, units, self.runner.log)
         self.gone = True

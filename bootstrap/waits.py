@@ -78,6 +78,12 @@ UNIT_START = Policy(
     pause=tenacity.wait_fixed(0.5),
 )
 
+SPARE = Policy(
+    "SPARE",
+    "a host that somebody has just started again, or undrained, is back within a minute unless its model is large",
+    deadline=60,
+    pause=tenacity.wait_fixed(3),
+)
 READY = Policy(
     "READY",
     "an engine that was started reads its model first; whoever waits says how long that may take",

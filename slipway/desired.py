@@ -21,16 +21,25 @@ class Desired(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Connection(Desired):
-    """How to reach one host over SSH. `host_key` is an OpenSSH public key line ("ssh-ed25519 AAAA…")."""
+class Peer(Desired):
+    """Where one host is, and who it is. `host_key` is an OpenSSH public key line ("ssh-ed25519 AAAA…")."""
 
     name: str
     address: str
     port: int = 22
     user: str = "root"
-    private_key: str = Field(repr=False)
     host_key: str | None = None
     host_key_policy: HostKeyPolicy = "pinned"
+
+    def opened_with(self, private_key: str) -> Connection:
+        """The connection to it, with a key that opens it."""
+        return Connection(private_key=private_key, **self.model_dump())
+
+
+class Connection(Peer):
+    """How to reach one host over SSH."""
+
+    private_key: str = Field(repr=False)
 
     def pinned_to(self, seen: str | None) -> Connection:
         """Pinned to the host key that was met on first sight, where none was known before."""
@@ -74,6 +83,7 @@ class ExpectedGpus(Desired):
     """What the host must turn out to have; None where the plan leaves it open."""
 
     count: int | None = None
+    """0: a machine without GPUs, such as one that images are made on; the driver is there, and does not run"""
     name: str | None = None
     """of `slipway/gpus.toml`, or a part of what nvidia-smi prints, such as "L40S" """
     compute_capability: str | None = None
@@ -108,8 +118,12 @@ class GpuDesired(Desired):
     headers: str | None = None
     """package with the headers of the running kernel, where modules are built on the host"""
     expected: ExpectedGpus = ExpectedGpus()
+    devices: Literal["cdi", "runtime"] = "cdi"
+    """how containers get GPUs: by names of CDI, or through NVIDIA's runtime where Docker knows no CDI"""
     mig: str | None = None
     """profile that every GPU is cut into, such as "1g.10gb"; None leaves MIG as it is"""
+    mig_slices: int | None = None
+    """how many of that profile each GPU must give"""
     ecc: bool | None = None
     power_limit: int | None = None
     """watts a GPU"""
@@ -118,12 +132,8 @@ class GpuDesired(Desired):
 class Drain(Desired):
     """How a service lets go of its traffic before anything stops."""
 
-    devices: Literal["cdi", "runtime"] = "cdi"
-    """how containers get GPUs: by names of CDI, or through NVIDIA's runtime where Docker knows no CDI"""
     command: str = "/usr/local/lib/slipway/drain"
     """called with `on` or `off`; `on` turns /ready to 503 and returns at once"""
-    mig_slices: int | None = None
-    """how many of that profile each GPU must give"""
     streams_command: str = "/usr/local/lib/slipway/streams"
     """prints how many requests are in flight, as one integer"""
     settle: float = 0.0

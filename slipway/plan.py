@@ -107,12 +107,12 @@ def make_plan(
         drain=drain,
         scaling=_scaling(advice),
         windows=tuple(Window(cron=w.cron, seconds=w.duration, zone=w.zone) for w in settings.rollout.windows),
+        limits=_limits(settings),
         cluster=cluster,
     )
 
 
 def host_names(settings: Settings, stack: str) -> tuple[str, ...]:
-        limits=_limits(settings),
     """Names of the stack's hosts, in order: those of the inventory, or `<stack>-0`, `<stack>-1`, …; none in a pool."""
     if settings.kind == "node-pool":
         return ()

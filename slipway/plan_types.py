@@ -119,6 +119,8 @@ class WavePlan:
     hosts: tuple[str, ...]
     bake_seconds: float
     domain: str | None = None
+    spare: int = 0
+    """hosts of other waves that may be out of service while this one changes"""
 
 
 @dataclass(frozen=True)

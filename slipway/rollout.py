@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from slipway.plan_types import WavePlan
+
+MOST_ASKED = 16
+"""hosts that one host asks: each costs a connection, and a fleet of 100 would make 10,000 of them"""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ def plan_waves(
 
     A share is of the whole fleet. It is rounded up for `wave` (the rollout ends) and down for `max_unavailable` (the
     promise holds), to one host at least. Behind the last wave nothing waits, so its bake time is 0.
+
+    Without `max_unavailable` as many hosts may be out of service at once as are in the largest wave.
     """
     largest = share(policy.wave, len(hosts), up=True)
     limit = math.inf
@@ -54,7 +59,21 @@ def plan_waves(
             start += size
             left -= len(chosen)
             waves.append(WavePlan(len(waves), chosen, policy.bake if left else 0.0, domain))
-    return tuple(waves)
+    most = int(limit) if limit != math.inf else max((len(wave.hosts) for wave in waves), default=0)
+    return tuple(replace(wave, spare=most - len(wave.hosts)) for wave in waves)
+
+
+def asked_before(host: str, wave: WavePlan, waves: Sequence[WavePlan]) -> tuple[tuple[str, ...], int]:
+    """Which hosts of other waves are asked before this one lets its traffic go, and how many of them may be out of
+    service. Those of its own wave go with it.
+
+    Above `MOST_ASKED` each host of a wave asks others of them, so that all of it asks many, and what may be out is in
+    proportion.
+    """
+    rest = [name for other in waves if other.index != wave.index for name in other.hosts]
+    start = wave.hosts.index(host) * MOST_ASKED % max(len(rest), 1)
+    asked = (rest[start:] + rest[:start])[:MOST_ASKED]
+    return tuple(asked), -(-wave.spare * len(asked) // max(len(rest), 1))
 
 
 def _by_domain(hosts: Sequence[str], domains: Mapping[str, str | None]) -> dict[str | None, list[str]]:

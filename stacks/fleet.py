@@ -11,6 +11,7 @@ import pulumi
 from slipway.desired import ServiceDesired
 from slipway.plan_types import Plan, WavePlan
 from slipway.render import load_templates, render_host
+from slipway.rollout import asked_before
 from slipway.service_plan import service_desired
 from stacks.providers import Host
 from stacks.resources import Certificate, Gate, Service, StackKeys
@@ -57,20 +58,22 @@ class Fleet(pulumi.ComponentResource):
         gate: Gate | None = None
         for wave in args.plan.waves:
             members = [by_name[host] for host in wave.hosts]
-            placed = [self._place(args, host, gate, service) for host in members]
+            placed = [self._place(args, host, gate, service, _peers(args, wave, host)) for host in members]
             services += placed
             if wave is not args.plan.waves[-1]:
                 gate = self._gate(args, wave, placed)
         self.completion = services[0].completion
         self.register_outputs({"completion": self.completion})
 
-    def _place(self, args: FleetArgs, host: Host, gate: Gate | None, service: ServiceDesired) -> Service:
+    def _place(self, args: FleetArgs, host: Host, gate: Gate | None, service: ServiceDesired, peers: Peers) -> Service:
         child = pulumi.ResourceOptions(parent=self)
         converged = HostResource(
             host.name,
             connection=host.connection,
             desired=args.plan.host.model_dump(mode="json"),
             windows=[window.model_dump(mode="json") for window in args.plan.windows] or None,
+            peers=peers.hosts or None,
+            peers_out=peers.out or None,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[gate] if gate else [], deleted_with=host.machine),
         )
         certificate = Certificate(
@@ -86,6 +89,8 @@ class Fleet(pulumi.ComponentResource):
             desired=_service(service, args, certificate),
             api_key=args.keys.api_key,
             credentials=args.model_credentials,
+            peers=peers.hosts or None,
+            peers_out=peers.out or None,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[converged], deleted_with=host.machine),
         )
 
@@ -105,6 +110,21 @@ class Fleet(pulumi.ComponentResource):
             limits=asdict(plan.limits),
             opts=pulumi.ResourceOptions(parent=self, depends_on=services),
         )
+
+
+@dataclass(frozen=True)
+class Peers:
+    """Hosts that are asked before one lets its traffic go, as fields of `slipway.desired.Peer`; how many may be out."""
+
+    hosts: list[dict[str, pulumi.Input[object]]]
+    out: int
+
+
+def _peers(args: FleetArgs, wave: WavePlan, host: Host) -> Peers:
+    names, out = asked_before(host.name, wave, args.plan.waves)
+    by_name = {other.name: other.connection for other in args.hosts}
+    # The key that opens this host opens them: it need not be in the state once for each.
+    return Peers([{key: by_name[name][key] for key in by_name[name] if key != "private_key"} for name in names], out)
 
 
 def _rendered(plan: Plan) -> ServiceDesired:

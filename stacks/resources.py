@@ -181,11 +181,15 @@ class Host(pulumi.CustomResource):
         desired: Object,
         windows: Sequence[Object] | None = None,
         triggers: Object | None = None,
+        peers: Sequence[Object] | None = None,
+        peers_out: pulumi.Input[int] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """`connection`, `desired`, each of `windows`: fields of `slipway.desired.Connection`, `HostDesired`, `Window`.
 
-        Outside of its windows an update does not begin to bring the host to another release; at any time without.
+        Outside of its windows an update does not begin to bring the host to another release; at any time without. It
+        lets its traffic go only while at most `peers_out` of `peers` (fields of `slipway.desired.Peer`) are out of
+        service.
         """
         super().__init__(
             "slipway:index:Host",
@@ -195,6 +199,8 @@ class Host(pulumi.CustomResource):
                 "desired": desired,
                 "windows": windows,
                 "triggers": triggers,
+                "peers": peers,
+                "peers_out": peers_out,
                 **_outputs("host_key", "release", "boot_id", "changed", "seconds", "drift"),
             },
             opts,
@@ -224,11 +230,14 @@ class Service(pulumi.CustomResource):
         api_key: pulumi.Input[str],
         credentials: Object | None = None,
         triggers: Object | None = None,
+        peers: Sequence[Object] | None = None,
+        peers_out: pulumi.Input[int] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """`connection`, `desired`: fields of `slipway.desired.Connection` and `ServiceDesired`.
 
         `credentials`, for a private model source: `token`, or `access_key`, `secret_key`, `session_token`, `region`.
+        `peers`, `peers_out`: as of a `Host`.
         """
         super().__init__(
             "slipway:index:Service",
@@ -239,6 +248,8 @@ class Service(pulumi.CustomResource):
                 "api_key": api_key,
                 "credentials": credentials,
                 "triggers": triggers,
+                "peers": peers,
+                "peers_out": peers_out,
                 **_outputs("release", "fingerprint", "completion", "changed", "seconds", "host_key", "drift"),
             },
             _secret(opts, "api_key"),

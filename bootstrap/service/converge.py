@@ -23,6 +23,7 @@ from bootstrap.service.layout import bundles_path
 from bootstrap.service.model_files import ensure_model
 from bootstrap.service.state import Record, ServiceState, read_state
 from bootstrap.session import Command, Session, quote
+from bootstrap.spare import Others, require_spare
 from bootstrap.waits import Waits
 from slipway.desired import ModelFile, ServiceDesired
 from slipway.errors import CancelledError, HostError, ServiceError, SlipwayError, UnreachableError, VerifyError
@@ -48,15 +49,17 @@ def converge_service(
     *,
     credentials: Credentials | None = None,
     waits: Waits | None = None,
+    others: Others | None = None,
 ) -> ServiceReport:
-    """Converges and returns what changed. One round trip when nothing does.
+    """Converges and returns what changed. One round trip when nothing does. It drains only if the `others` can carry
+    what the host lets go of.
 
     Raises `ServiceError` (the gate; it says whether the old bundle serves again), `ModelError`, `HostError` or
     `CancelledError`. After each of them the next call goes on from there.
     """
     bundle.check_secrets(session.name, desired, api_key)
     session.mask(api_key)
-    return _Converge(session, desired, api_key, log, waits or Waits(cancel), credentials).run()
+    return _Converge(session, desired, api_key, log, waits or Waits(cancel), credentials, others).run()
 
 
 @dataclass
@@ -67,6 +70,7 @@ class _Converge:
     log: Log
     waits: Waits
     credentials: Credentials | None
+    others: Others | None
     changed: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -80,11 +84,16 @@ class _Converge:
         self._check_images(state)
         self._ensure_model(self.desired.model, state)
         serving = old.serving if old else None
+        changes = self._changes(manifest, state)
+        drain = serving is not None and changes.touch_traffic
+        if drain:
+            ready = f"{self.desired.gate.proxy}/ready"
+            require_spare(self.session, ready, self.others, self.log, self.waits)
         record = Record(self.desired.name, self.desired.release, manifest.hash, "installing", serving)
         if serving:
             record = record.at("updating")
         try:
-            report = self._bring_up(manifest, state, record)
+            report = self._bring_up(changes, state, record, drain=drain)
         except (CancelledError, UnreachableError):
             raise  # nobody can be asked to put anything back; the next run goes on
         except SlipwayError as error:
@@ -115,18 +124,21 @@ class _Converge:
         if done:
             self.changed.append(f"model {model.path}")
 
-    def _bring_up(self, manifest: Manifest, state: ServiceState, record: Record) -> GateReport:
-        rotate = ""
+    @staticmethod
+    def _changes(manifest: Manifest, state: ServiceState) -> Changes:
+        # the bundle before matters only while a swap is under way: once one serves, nothing of the other is left
+        settled = state.record is not None and state.record.position == "serving"
+        known = (state.current,) if settled else (state.current, state.previous)
+        return Changes.between(manifest, state, [old for old in known if old])
+
+    def _bring_up(self, changes: Changes, state: ServiceState, record: Record, *, drain: bool) -> GateReport:
+        rotate, manifest = "", changes.manifest
         if state.current is None or state.current.hash != manifest.hash:
             with self._timed("bundle"):
                 self._send(manifest)
             rotate = bundle.rotate_script(self.desired.name, record.serving)
-        # the bundle before matters only while a swap is under way: once one serves, nothing of the other is left
-        settled = state.record is not None and state.record.position == "serving"
-        known = (state.current,) if settled else (state.current, state.previous)
-        changes = Changes.between(manifest, state, [old for old in known if old])
         self.changed += changes.names
-        self._swap(changes, record, rotate, drain=record.serving is not None and changes.touch_traffic)
+        self._swap(changes, record, rotate, drain=drain)
         return self._start(changes, state)
 
     def _send(self, manifest: Manifest) -> None:

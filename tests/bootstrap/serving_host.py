@@ -7,6 +7,7 @@ from typing import Any
 
 from bootstrap.serving import HOLD
 from bootstrap.session import Command, Result
+from bootstrap.spare import PROXY, SERVES
 from slipway.desired import HostDesired, Serving
 from slipway.errors import UnreachableError
 from tests.bootstrap.gpu_host import MIRROR, SimulatedGpuHost
@@ -67,6 +68,9 @@ class ServingHost(SimulatedGpuHost):
         if "/usr/local/lib/slipway/drain off" in script and "trap" not in script:
             self.flag = False
             self.happened.append("take up")
+        if script.startswith(f"[ -e {PROXY} ]"):
+            self.commands.append(command)
+            return Result(0, f"{SERVES if self.serves else 'its proxy says 503'}\n")
         if script.startswith("curl -q -s -o /dev/null -m 5"):
             self.commands.append(command)
             return Result(0, "200\n" if self.serves else "503\n")

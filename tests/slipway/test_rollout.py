@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.rollout import Policy, plan_waves, share
+from slipway.rollout import MOST_ASKED, Policy, asked_before, plan_waves, share
 
 SIZES = st.integers(1, 30) | st.integers(1, 100).map("{}%".format)
 POLICIES = st.builds(
@@ -87,3 +87,37 @@ def test_a_domain_is_finished_before_the_next(domains: str, policy: Policy, expe
 def test_sizes(count: int, policy: Policy, sizes: list[int]) -> None:
     waves = plan_waves([str(index) for index in range(count)], policy)
     assert [len(wave.hosts) for wave in waves] == sizes
+
+
+@pytest.mark.parametrize(
+    ("hosts", "policy", "spare"),
+    [
+        (1, Policy(), (0,)),
+        (2, Policy(wave="100%"), (0, 0)),
+        (6, Policy(wave=2, max_unavailable=3), (2, 1, 1, 2)),
+        # without a limit of its own, the largest wave is one
+        (6, Policy(wave=3), (2, 0, 1)),
+        (4, Policy(wave=4, max_unavailable=1), (0, 0, 0, 0)),
+    ],
+)
+def test_what_may_be_out_beside_a_wave(hosts: int, policy: Policy, spare: tuple[int, ...]) -> None:
+    assert tuple(wave.spare for wave in plan_waves([f"h{i}" for i in range(hosts)], policy)) == spare
+
+
+@given(st.integers(1, 120), POLICIES)
+def test_whom_a_host_asks(count: int, policy: Policy) -> None:
+    waves = plan_waves([f"host-{index}" for index in range(count)], policy)
+    for wave in waves:
+        rest = {name for other in waves if other.index != wave.index for name in other.hosts}
+        met = set[str]()
+        for host in wave.hosts:
+            asked, out = asked_before(host, wave, waves)
+            assert len(set(asked)) == len(asked) == min(len(rest), MOST_ASKED)
+            assert set(asked) <= rest
+            if len(asked) == len(rest):
+                assert out == (wave.spare if rest else 0), "a fleet that is asked whole is counted whole"
+            else:
+                assert (out == 0) == (wave.spare == 0)
+                assert out * len(rest) < wave.spare * len(asked) + len(rest), "in proportion, rounded up"
+            met |= set(asked)
+        assert len(met) >= min(len(rest), len(wave.hosts) * MOST_ASKED), "together they ask as many as they can"

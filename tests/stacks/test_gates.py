@@ -52,3 +52,22 @@ def test_a_gate_asks_again_when_only_what_is_below_the_service_changed(
     before = triggers()
     assert triggers() == before
     assert triggers(container={"registry_mirrors": ["https://mirror.invalid"]}) != before
+
+
+def test_hosts_and_services_know_whom_to_ask_before_a_drain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of other waves, without the key that opens them, which is that of the host itself."""
+    rollout = {"canary": 1, "wave": 2, "max_unavailable": 3}
+    made = graph(tmp_path, monkeypatch, rollout=rollout)
+    for kind in ("Host", "Service"):
+        told = {asked.name: asked.inputs for asked in made.of(f"slipway:index:{kind}")}
+        assert [peer["name"] for peer in told["h2"]["peers"]] == ["h1", *(f"h{index}" for index in range(4, 13))]
+        assert told["h2"]["peers_out"] == 1
+        assert told["h1"]["peers_out"] == 2
+        peer = told["h2"]["peers"][0]
+        assert (peer["address"], peer["host_key"]) == ("192.0.2.1", HOST_KEY)
+        assert "private_key" not in peer
+
+
+def test_a_host_alone_has_nobody_to_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = graph(tmp_path, monkeypatch, ssh={"inventory": INVENTORY[:1]}, rollout={"canary": 1})
+    assert "peers" not in made.of("slipway:index:Host")[0].inputs

@@ -14,6 +14,8 @@ from bootstrap.plugin.resource import Failure, Input, Output
 from bootstrap.plugin.resources import drift
 from bootstrap.plugin.resources.connecting import CONNECTION, open_session, parse_connection, real_connect
 from bootstrap.plugin.resources.on_host import OnHost
+from bootstrap.plugin.resources.others import INPUTS as OTHERS
+from bootstrap.plugin.resources.others import others, peer_failures
 from bootstrap.plugin.resources.validation import parse, problems
 from slipway.errors import HostError
 
@@ -32,9 +34,12 @@ class HostEdge:
     """What this resource calls; `bootstrap.ssh` and `bootstrap.host`, or fakes."""
 
     connect: Connect
-    converge: Callable[[Session, HostDesired, Log, Event], HostReport]
+    converge: Callable[..., HostReport]
+    """(session, desired, log, cancel, *, others)"""
     read: Callable[[Session, HostDesired], tuple[Drift, ...]]
     remove: Callable[[Session, HostDesired, Log, Event], None]
+    patience: float | None = None
+    """seconds for other hosts to come back; None for as long as `bootstrap.waits.SPARE` says"""
 
 
 class Host(OnHost[HostEdge]):
@@ -46,6 +51,7 @@ class Host(OnHost[HostEdge]):
         CONNECTION,
         Input("desired", "object", "what the release asks of it: slipway.desired.HostDesired"),
         Input("triggers", "object", "values whose change asks for another convergence", required=False),
+        *OTHERS,
         # Asked when another release is to come; to open or close a window is nothing to do on a host.
         Input(
             "windows", "array", "when it may go to another release: slipway.desired.Window", required=False, quiet=True
@@ -76,7 +82,7 @@ class Host(OnHost[HostEdge]):
         windows = inputs.get("windows") or ()
         found = () if windows is UNKNOWN else enumerate(windows)
         wrong = [problem for index, window in found for problem in problems(Window, window, ("windows", index))]
-        return [*super().check(inputs), *wrong]
+        return [*super().check(inputs), *wrong, *peer_failures(inputs)]
 
     def create(self, operation: Operation, inputs: Values) -> tuple[str, Values]:
         connection = parse_connection(inputs)
@@ -126,7 +132,10 @@ class Host(OnHost[HostEdge]):
             seen: Values = {"host_key": session.pinned_host_key}
             # From the first command on, the host is no longer what it was.
             operation.exists(resource_id, seen)
-            report = edge.converge(session, desired, operation.log, operation.cancel)
+            asked = None
+            if desired.serving is not None:
+                asked = others(edge, operation, connection, inputs, desired.serving.ready)
+            report = edge.converge(session, desired, operation.log, operation.cancel, others=asked)
         return {
             **seen,
             "release": report.release,

@@ -15,6 +15,8 @@ from bootstrap.plugin.resource import Failure, Input, Output
 from bootstrap.plugin.resources import drift
 from bootstrap.plugin.resources.connecting import CONNECTION, open_session, parse_connection, real_connect
 from bootstrap.plugin.resources.on_host import OnHost
+from bootstrap.plugin.resources.others import INPUTS as OTHERS
+from bootstrap.plugin.resources.others import others, peer_failures
 from bootstrap.plugin.resources.validation import parse
 
 if TYPE_CHECKING:
@@ -36,9 +38,11 @@ class ServiceEdge:
 
     connect: Connect
     converge: Callable[..., ServiceReport]
-    """(session, desired, api_key, log, cancel, *, credentials)"""
+    """(session, desired, api_key, log, cancel, *, credentials, others)"""
     read: Callable[[Session, ServiceDesired], tuple[Drift, ...]]
     remove: Callable[[Session, ServiceDesired, Log, Event], None]
+    patience: float | None = None
+    """as of a host's edge"""
 
 
 class Service(OnHost[ServiceEdge]):
@@ -52,6 +56,7 @@ class Service(OnHost[ServiceEdge]):
         Input("api_key", "string", "what the health gate sends to the proxy", secret=True),
         Input("credentials", "object", "what a private model source asks for", required=False, secret=True),
         Input("triggers", "object", "values whose change asks for another convergence", required=False),
+        *OTHERS,
     )
     outputs = (
         Output("release", "string", "the release that it was rendered from"),
@@ -78,6 +83,7 @@ class Service(OnHost[ServiceEdge]):
         unknown = () if credentials is UNKNOWN else sorted(credentials.keys() - set(CREDENTIALS))
         return [
             *super().check(inputs),
+            *peer_failures(inputs),
             *(Failure(("credentials", name), f"known are {', '.join(CREDENTIALS)}") for name in unknown),
         ]
 
@@ -95,8 +101,8 @@ class Service(OnHost[ServiceEdge]):
         from bootstrap.service import Credentials  # noqa: PLC0415
 
         desired = parse(self.model(), inputs["desired"])
-        edge = self.edge
-        with open_session(edge.connect, operation, parse_connection(inputs, outputs)) as session:
+        edge, connection = self.edge, parse_connection(inputs, outputs)
+        with open_session(edge.connect, operation, connection) as session:
             seen: Values = {"host_key": session.pinned_host_key}
             operation.exists(resource_id, {**outputs, **seen})
             report = edge.converge(
@@ -106,6 +112,7 @@ class Service(OnHost[ServiceEdge]):
                 operation.log,
                 operation.cancel,
                 credentials=Credentials(**inputs["credentials"]) if "credentials" in inputs else None,
+                others=others(edge, operation, connection, inputs, f"{desired.gate.proxy}/ready"),
             )
         return {
             **seen,

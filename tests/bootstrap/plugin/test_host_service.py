@@ -43,6 +43,7 @@ class Edge:
     drifts: tuple = ()
     fault: Exception | None = None
     unreachable: bool = False
+    others: object = None
 
     def connect(self, connection, log, cancel, *, deadline=120.0):
         self.connections.append(connection)
@@ -51,7 +52,8 @@ class Edge:
             raise UNREACHABLE
         return FakeSession(pinned_host_key="ssh-ed25519 SEEN")
 
-    def converge_host(self, session, desired, log, cancel):
+    def converge_host(self, session, desired, log, cancel, *, others=None):
+        self.others = others
         log.progress(f"working with {KEY.splitlines()[1]}")
         self.done.append(("host", desired.release))
         if self.fault:
@@ -60,7 +62,8 @@ class Edge:
             facts={}, changed=("packages",), release=desired.release, boot_id="boot-1", seconds={"packages": 9.5}
         )
 
-    def converge_service(self, session, desired, api_key, log, cancel, *, credentials=None):
+    def converge_service(self, session, desired, api_key, log, cancel, *, credentials=None, others=None):
+        self.others = others
         self.done.append(("service", desired.name, api_key, credentials))
         log.info(f"asking with {api_key}")
         if self.fault:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bootstrap.service import ServiceReport, converge_service
+from bootstrap.spare import Others
 from bootstrap.testing import RecordingLog
 from slipway.desired import Drain, HealthGate, HostFile, ServiceDesired, Unit
 from tests.bootstrap.service.sandbox import SandboxSession
@@ -42,6 +43,8 @@ class World:
     log: RecordingLog = field(default_factory=RecordingLog)
     cancel: threading.Event = field(default_factory=threading.Event)
     asked: list[str] = field(default_factory=list)
+    ready: int = 200
+    """what the proxy says of itself"""
     loading: int = 0
     """answers of /health that say "loading" before it is well"""
 
@@ -88,8 +91,8 @@ class World:
         }
         return ServiceDesired(**{**values, **changes})
 
-    def converge(self, desired: ServiceDesired, key: str = KEY) -> ServiceReport:
-        return converge_service(self.session, desired, key, self.log, self.cancel)
+    def converge(self, desired: ServiceDesired, key: str = KEY, others: Others | None = None) -> ServiceReport:
+        return converge_service(self.session, desired, key, self.log, self.cancel, others=others)
 
     def answer_engine(self, method: str, path: str, _: dict[str, str]) -> Reply:
         self.asked.append(f"engine {path}")
@@ -105,6 +108,8 @@ class World:
 
     def answer_proxy(self, method: str, path: str, headers: dict[str, str]) -> Reply:
         self.asked.append(f"proxy {path}")
+        if path == "/ready":
+            return self.ready, {}
         if headers.get("authorization") != f"Bearer {self.session.path(SECRET).read_text()}":
             return 401, {"error": {"message": "unknown key"}}
         return 200, chat("Hello through the proxy.")

@@ -6,6 +6,7 @@ import pytest
 
 from bootstrap.service import read_service, remove_service
 from bootstrap.session import Command
+from bootstrap.spare import Others
 from slipway.desired import HostFile, Unit
 from slipway.errors import CancelledError, PortInUseError, ServiceError, UnreachableError, VerifyError
 from tests.bootstrap.service.conftest import CONFIG, KEY, SECRET, UNITS, World
@@ -273,3 +274,18 @@ def test_removal_leaves_the_models_and_nothing_else(world: World) -> None:
     assert "docker rm -f engine proxy" in host.calls
     assert world.drains()[-2:] == ["on", "off"]
     remove_service(host, world.desired(), world.log, world.cancel)
+
+
+def test_a_service_drains_only_where_the_fleet_can_spare_it(world: World) -> None:
+    others = Others(lambda: {"h2": "its proxy says 503"}, 0, patience=0.0)
+    world.converge(world.desired(), others=others)  # a first install lets nothing go
+    world.converge(world.desired(extra=(HostFile(path="/etc/slipway/note", content="new"),)), others=others)
+    world.session.path(f"{UNITS}/slipway-proxy.service").write_text("[Service]\n")
+    before = world.drains()
+    with pytest.raises(VerifyError, match="the fleet cannot spare it: of 1 other hosts 1 are out of service"):
+        world.converge(world.desired("m2"), others=others)
+    assert world.drains() == before
+    assert world.session.path(CONFIG).read_text() == "m"
+    # One that does not serve lets go of nothing.
+    world.ready = 503
+    assert "unit engine.service" in world.converge(world.desired("m2"), others=others).changed
