@@ -42,6 +42,25 @@ class Seen:
         return " ".join(text.split())
 
 
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    name: str
+    strikes: str
+    """steps of the receipt at which it struck"""
+    said: str
+    after: str
+    """how the run with the fault ended"""
+    then: str
+    """how the next run ended, the fault gone"""
+    wanted: Ending
+
+    @property
+    def right(self) -> bool:
+        return self.after == self.wanted and self.then == "converged"
+
+
 def ending(seen: Seen, old: str, new: str) -> Ending | str:
     """The end of a run from driver `old` to `new`; a sentence that begins with WRONG for any that is not allowed."""
     drivers = f"driver {seen.installed or 'none'} installed, {seen.loaded or 'none'} loaded, receipt {seen.state}"

@@ -15,7 +15,7 @@ from bootstrap.waits import Waits
 from slipway.errors import CancelledError, DeadlineError, DiskFullError
 from tests.bootstrap.conftest import FakeClock
 from tests.bootstrap.faults.host import LOST, FaultyHost
-from tests.bootstrap.faults.outcome import Ending, Seen, ending
+from tests.bootstrap.faults.outcome import Ending, Row, Seen, ending
 from tests.bootstrap.gpu_host import MODULE
 from tests.bootstrap.serving_host import NEW, OLD, UNITS, desired
 
@@ -43,17 +43,6 @@ class Fault:
     """a part of what the run says"""
     gpu: dict[str, Any] = field(default_factory=dict)
     """fields of `GpuDesired` that the faulty release has"""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table."""
-
-    name: str
-    strikes: str
-    said: str
-    after: str
-    then: str
 
 
 def failing(pattern: str, outcome: Any, **options: Any) -> Callable[[FaultyHost], object]:
@@ -261,7 +250,7 @@ def strike(fault: Fault) -> tuple[Row, FaultyHost]:
     struck = sorted(host.struck)
     second = _run(host, NEW)
     strikes = ", ".join(each or "before anything" for each in struck or [fault.strikes])
-    row = Row(fault.name, strikes, first.said, ending(first, OLD, NEW), ending(second, OLD, NEW))
+    row = Row(fault.name, strikes, first.said, ending(first, OLD, NEW), ending(second, OLD, NEW), fault.ends)
     return row, host
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bootstrap.host import HostReport, converge_host, read_host
 from bootstrap.log import Log, NullLog
@@ -40,6 +41,8 @@ SERVING = Serving(drain=Drain(settle=0.5, deadline=5.0), ready=READY, deadline=3
 
 _ENGINE = f"""[Unit]
 Description=STUB of an engine
+Requires=docker.service
+After=docker.service
 ConditionPathExists=!{HOLD}
 [Service]
 ExecStartPre=/usr/bin/nvidia-smi -L
@@ -83,7 +86,9 @@ def gpu_release(
     packages += [Package(name=name, version=TOOLKIT) for name in TOOLKIT_PACKAGES]
     values = {
         "archive": "nvidia", "driver": driver, "branch": driver[:3], "modules": "open", "cuda": "13.0",
-        "toolkit": TOOLKIT, "packages": packages, "key": archive.key, "key_fingerprint": archive.fingerprint,
+        # The host's Docker is Debian 12's, which knows no CDI.
+        "devices": "runtime", "toolkit": TOOLKIT, "packages": packages,
+        "key": archive.key, "key_fingerprint": archive.fingerprint,
         "sources": archive.sources(KEY_PATH).strip().split("\n\n"),
         "expected": ExpectedGpus(count=2, name="H100", compute_capability="9.0", memory_mib=81559),
     }  # fmt: skip
@@ -126,8 +131,8 @@ class ServingMachine:
             host_key=self.host_key.public.strip(),
         )
 
-    def connect(self, deadline: float = 60.0) -> SshSession:
-        return connect(self.connection, NullLog(), threading.Event(), deadline=deadline)
+    def connect(self, deadline: float = 60.0, **options: Any) -> SshSession:
+        return connect(self.connection, NullLog(), threading.Event(), deadline=deadline, **options)
 
     def shell(self, script: str) -> str:
         """Runs a script over a connection of its own; returns what it printed."""
