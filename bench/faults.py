@@ -2,10 +2,10 @@
 
     make bench-faults     or: python -m bench.faults --only 'lost'
 
-A run over a host that serves, with the fault, must end converged, with the old release serving, or with the host drained
-and named; a run that was broken off may also leave it serving as it did. The next run, with the fault gone, must
-converge. The first table is of a simulated host, the second of a real one: a system container with its own apt, dpkg,
-systemd, Docker and reboots, whose GPUs and drivers are stubs. Exits with 1 when one ends otherwise.
+A run over a host that serves, with the fault, must end converged, with the old release serving, or with the host
+drained and named; a run that was broken off may also leave it serving as it did. The next run, with the fault gone,
+must converge. The first table is of a simulated host, the second of a real one: a system container with its own apt,
+dpkg, systemd, Docker and reboots, whose GPUs and drivers are stubs. Exits with 1 when one ends otherwise.
 """
 
 from __future__ import annotations

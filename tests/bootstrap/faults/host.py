@@ -46,6 +46,9 @@ class FaultyHost(ServingHost):
         """whether the second GPU is gone, from the bus or from the driver"""
         self.xid: Callable[[], str] = str
         self.stuck = ""
+        self.nouveau_boots = False
+        self.switches = False
+        """whether it has NVSwitches"""
         self.no_module = False
         """boots load none, and modprobe finds none"""
         self.cdi_missing: Callable[[], bool] = lambda: False
@@ -116,6 +119,7 @@ class FaultyHost(ServingHost):
         said = super()._act(script)
         if "systemctl reboot" in script:
             self.unreachable = self.boots_for()
+            self.nouveau = self.nouveau_boots
             if self.no_module:
                 self.loaded = ""
         return said
@@ -126,7 +130,8 @@ class FaultyHost(ServingHost):
 
     def _pci(self) -> str:
         text = super()._pci()
-        return text.splitlines()[0] + "\n" if self.bus_lost() else text
+        text = text.splitlines()[0] + "\n" if self.bus_lost() else text
+        return text + "nvswitch 0000:05:00.0\n" if self.switches else text
 
     def _xids(self) -> str:
         return f"2026-11-24T10:00:00+0000 h1 kernel: NVRM: Xid (PCI:0000:2b:00): {self.xid()}" if self.xid() else ""

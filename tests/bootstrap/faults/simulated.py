@@ -201,6 +201,17 @@ FAULTS: tuple[Fault, ...] = (
     Fault("boot loads another module", "reboot", setting(stuck="570.195.03"), "drained, named", "would need it again"),
     # ---- verification
     Fault("boot loads no module", "reboot", _new_boot_loads_nothing, "drained, named", "not satisfied"),
+    Fault("nouveau has the GPUs", "reboot", setting(nouveau_boots=True), "drained, named", "nouveau is loaded"),
+    Fault("fabric manager does not start", "gpu-fabric", _both(setting(switches=True), failing(
+          "restart nvidia-fabricmanager", Result(1, "", "NV_WARN_NOTHING_TO_DO"))), "old release, serving",
+          "tie the GPUs together"),
+    Fault("persistence daemon does not start", "gpu-persistence", _both(
+          lambda host: host.units.update({"nvidia-persistenced.service": "failed"}),
+          failing("restart nvidia-persistenced", Result(1, "", "Failed to query NVIDIA devices"))),
+          "old release, serving", "keep the GPUs awake"),
+    Fault("Docker does not start", "docker", _both(setting(docker_active=False),
+          failing("enable --now docker", Result(1, "", "Job for docker.service failed"))), "old release, serving",
+          "start Docker"),
     Fault("a GPU lost with the new driver", "reboot", _only_new_boot(driver_lost=True), "old release, serving",
           "gpu.count"),
     Fault("a GPU lost for good", "reboot", setting(driver_lost=lambda: True), "old release, serving", "gpu.count"),
