@@ -22,6 +22,8 @@ from slipway.errors import SlipwayError
 
 CLOUDS = ("upcloud", "aws")
 """those with a module in `bootstrap.clouds`"""
+PACKAGES = ("boto3", "botocore")
+"""that a cloud's module asks with, and that come with its extra"""
 KEY = "slipway:ssh_private_key"
 NO_STACK = "no stack named"
 """how Pulumi says that a stack was never made"""
@@ -62,10 +64,19 @@ def private_key(stack: str) -> str | NoAnswer:
 def ask_cloud(wanted: CloudWanted) -> CloudAnswers:
     """What the cloud says, by its own module, where it has one."""
     if wanted.provider not in CLOUDS:
-        nobody = NoAnswer("doctor does not know how to ask this cloud", "Ask it with its own tools", "not asked")
-        return CloudAnswers(nobody, nobody, nobody, nobody, nobody, nobody, nobody, nobody)
-    ask: Callable[..., CloudAnswers] = import_module(f"bootstrap.clouds.{wanted.provider}").ask
+        return _silent(NoAnswer("doctor does not know how to ask this cloud", "Ask it with its own tools", "not asked"))
+    try:
+        ask: Callable[..., CloudAnswers] = import_module(f"bootstrap.clouds.{wanted.provider}").ask
+    except ModuleNotFoundError as error:
+        if error.name not in PACKAGES:
+            raise
+        fix = f"Run: pip install 'slipway[{wanted.provider}]'"
+        return _silent(NoAnswer(f"the package {error.name} asks it, and is not installed", fix))
     return ask(wanted, os.environ, Waits())
+
+
+def _silent(nobody: NoAnswer) -> CloudAnswers:
+    return CloudAnswers(nobody, nobody, nobody, nobody, nobody, nobody, nobody, nobody)
 
 
 def _measure(
