@@ -20,12 +20,12 @@ from slipway.plan_types import ClusterPlan, Plan
 from slipway.settings import Settings
 from stacks.resources import StackKeys
 
-AVAILABLE = ("local", "ssh", "upcloud")
+AVAILABLE = ("local", "ssh", "upcloud", "aws")
 
 NOT_RUN = "not run"
 """how VERIFIED starts where a module never made a real host; whoever uses it is told"""
 
-EXTRAS = {"pulumi_upcloud": "upcloud"}
+EXTRAS = {"pulumi_aws": "aws", "pulumi_upcloud": "upcloud"}
 """a cloud's SDK to the optional extra of this package that brings it"""
 
 

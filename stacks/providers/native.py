@@ -80,7 +80,12 @@ def _judge(annotation: Any, value: object, path: str, module: str, complete: boo
 
 
 def _choice(members: tuple[Any, ...], module: str) -> tuple[str, ...] | None:
-    """The values of the enumeration that an annotation names; None where it names none."""
+    """The values of the enumeration that an annotation names; None where it names none.
+
+    pulumi-aws was given its enumerations by hand, and they lack values: newer instance types, a strategy of placement.
+    """
+    if module.startswith("pulumi_aws."):
+        return None
     for member in members:
         # `Output[T]` is no name.
         if isinstance(member, ForwardRef) and member.__forward_arg__.isidentifier():
