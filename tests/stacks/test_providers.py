@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import subprocess
-import sys
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +13,10 @@ from typing import get_args, get_type_hints
 import pulumi
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from bootstrap.entry import effects
+from slipway.cli import build_app
 from slipway.desired import Connection
 from slipway.plan import make_plan, with_placeholders
 from slipway.releases import load_lock, load_release
@@ -23,6 +24,7 @@ from slipway.settings import parse_stack_file
 from slipway.settings.sections import Provider
 from stacks.providers import AVAILABLE, EXTRAS, Host, HostsArgs
 from tests.stacks.conftest import HOST_KEY, built
+from tests.support.locks import lock_everything
 from tests.support.mocks import run_program
 from tests.support.pulumi import ROOT
 
@@ -126,11 +128,32 @@ def test_every_sdk_is_an_extra() -> None:
         assert requirement in dev, "tests check arguments against it"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "stacks").glob("Pulumi.*.yaml")), ids=lambda path: path.name)
-def test_every_stack_file_is_right_and_makes_a_plan(path: Path) -> None:
+EXAMPLES = sorted((ROOT / "stacks").glob("Pulumi.*.yaml"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_every_stack_file_is_right_and_makes_a_plan(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the release's lock, which a user writes with `slipway lock` where NVIDIA's archive is in reach."""
+    lock_everything(monkeypatch)
     for command in ("check", "plan"):
-        done = subprocess.run(
-            [sys.executable, "-m", "bootstrap.entry", command, str(path)],
-            cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+        done = CliRunner().invoke(build_app(effects()), [command, str(path)])
+        assert done.exit_code == 0, done.output
+
+
+def test_there_is_an_example_of_every_kind() -> None:
+    """Those that the README promises: hosts and node pools, with and without GPUs, one and several of them."""
+    kinds = set()
+    for path in EXAMPLES:
+        found = parse_stack_file(path.read_text(), path.name)
+        kinds.add((found.provider, found.kind, found.gpu is not None or found.engine.gpus > 0))
+    assert kinds >= {
+        ("local", "host", False), ("upcloud", "host", False), ("upcloud", "host", True), ("ssh", "host", True),
+    }  # fmt: skip
+
+
+def test_an_example_with_gpus_says_which_lock_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = parse_stack_file((ROOT / "stacks/Pulumi.prod.yaml").read_text(), "Pulumi.prod.yaml").release
+    monkeypatch.setattr("slipway.releases.store.is_locked", lambda name: False)
+    done = CliRunner().invoke(build_app(effects()), ["plan", str(ROOT / "stacks/Pulumi.prod.yaml")])
+    assert done.exit_code == 2
+    assert f"this release has no lock. Run `slipway lock --release {name}`" in " ".join(done.output.split())
