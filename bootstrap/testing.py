@@ -238,7 +238,11 @@ class SimulatedHost(FakeSession):
         if not self.docker_active:
             return "ActiveState=inactive\nUnitFileState=\nstale=0\n"
         images = json.dumps([{"Id": image, "RepoDigests": None} for image in sorted(self.images)])
-        return f'ActiveState=active\nUnitFileState=enabled\nstale=0\n--\n{{"ServerVersion": "20.10"}}\n{images}\n'
+        file = self.files.get("/etc/docker/daemon.json")
+        config = json.loads(file.content) if file else {}
+        cdi = ["/etc/cdi", "/var/run/cdi"] if config.get("features", {}).get("cdi") else None
+        info = {"ServerVersion": "26.1", "CDISpecDirs": cdi, "Runtimes": {"runc": {}, **config.get("runtimes", {})}}
+        return f"ActiveState=active\nUnitFileState=enabled\nstale=0\n--\n{json.dumps(info)}\n{images}\n"
 
     def _files(self) -> str:
         # The receipt is a fact of its own, and no file that an update puts back.

@@ -1,6 +1,6 @@
 """What is on a host: read-only scripts and pure parsers, all of them in one round trip."""
 
-from bootstrap.facts import driver, gpus, measures, packages, runtime, system
+from bootstrap.facts import containers, driver, gpus, measures, packages, runtime, system
 from bootstrap.facts.fact import Fact, Query, compose, gather, split
 from bootstrap.facts.model import Facts
 
@@ -24,6 +24,7 @@ FACTS: tuple[Fact, ...] = (
     driver.BOOT,
     driver.ARCHIVES,
     driver.CDI,
+    containers.CONTAINERS,
 )
 """every fact of a host, in the order in which the script asks"""
 

@@ -127,6 +127,17 @@ class Archives(Model):
     keys: dict[str, tuple[str, ...]] = {}
 
 
+class Containers(Model):
+    """How containers get GPUs, and what was proven in one."""
+
+    hooked: bool = False
+    """NVIDIA's runtime is told to hook devices in, in place of writing them into the container's settings"""
+    seen: str = ""
+    """what a container has seen since the boot, as `bootstrap/operations/gpu/container.py` writes it"""
+    measured: str = ""
+    """what was measured in a container, with which driver and image"""
+
+
 class CdiSpec(Model):
     """A CDI specification: its devices, and the driver version whose libraries it mounts."""
 

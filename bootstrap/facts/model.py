@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from bootstrap.facts.gpu_model import Archives, Boot, CdiSpec, Driver, Pci, Smi, Xid
+from bootstrap.facts.gpu_model import Archives, Boot, CdiSpec, Containers, Driver, Pci, Smi, Xid
 from slipway.doctor.measured import Clock, Cpu, DiskReads, GpuStates, PcieLink, Pings
 
 
@@ -58,7 +58,8 @@ class Lock(Model):
 
 
 class Move(Model):
-    """The last change that dpkg's log has of a package: when (ISO, host's local time), and to which version."""
+    """The last change that dpkg's log has of a package: when (ISO, host's local time), and to which version; "<none>"
+    when it went."""
 
     at: str
     version: str
@@ -72,6 +73,9 @@ class Docker(Model):
     version: str = ""
     storage_driver: str = ""
     stale: bool = False
+    cdi: bool = False
+    """it takes devices by their CDI names"""
+    runtimes: tuple[str, ...] = ()
 
 
 class Image(Model):
@@ -131,6 +135,7 @@ class Facts(Model):
     boot: Boot = Boot()
     archives: Archives = Archives()
     cdi: tuple[CdiSpec, ...] = ()
+    containers: Containers = Containers()
     cpu: Cpu = Cpu()
     disk: DiskReads = DiskReads()
     network: Pings = Pings()

@@ -33,7 +33,7 @@ def _parse_candidates(text: str) -> dict[str, Any]:
         if line.startswith("wanted "):
             candidates[line.split()[1]] = []
         elif line.startswith("moved "):
-            # Our two words, then a line of dpkg's log: date, time, "status installed", name:arch, version.
+            # Our two words, then a line of dpkg's log: date, time, "status", the status, name:arch, version.
             words = line.split()
             if len(words) >= 8:
                 moves[words[1]] = {"at": f"{words[2]}T{words[3]}", "version": words[7]}
@@ -53,7 +53,8 @@ while IFS=$TAB read -r name version; do
   case "$NL$PACKAGES$NL" in
     *"$NL$name$TAB$version$TAB"[ih]"i"*) ;;
     *) off="$off $name"; echo "wanted $name"
-       echo "moved $name $(grep -h " status installed $name:" /var/log/dpkg.log 2>/dev/null | tail -n 1)" ;;
+       echo "moved $name $(grep -hF -e " status installed $name:" -e " status config-files $name:" \
+         -e " status not-installed $name:" /var/log/dpkg.log.1 /var/log/dpkg.log 2>/dev/null | tail -n 1)" ;;
   esac
 done <<END
 $WANTED

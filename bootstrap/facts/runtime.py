@@ -26,6 +26,8 @@ def _parse_docker(text: str) -> dict[str, Any]:
             "stale": properties["stale"] == "1",
             "version": info.get("ServerVersion", ""),
             "storage_driver": info.get("Driver", ""),
+            "cdi": bool(info.get("CDISpecDirs")),
+            "runtimes": tuple(sorted(info.get("Runtimes") or ())),
         },
         "images": [
             {"id": image["Id"], "digests": tuple(sorted(image.get("RepoDigests") or ()))}

@@ -3,7 +3,7 @@
 from bootstrap.facts import Facts, Query
 from bootstrap.facts.driver import NOUVEAU_PATH
 from bootstrap.operations import apt, docker, folders
-from bootstrap.operations.gpu import archive, driver, refusals, settings
+from bootstrap.operations.gpu import archive, container, driver, refusals, settings
 from bootstrap.operations.step import Operation, Put, Refusal, Run, Send, Step, Steps
 from slipway.desired import HostDesired
 
@@ -34,9 +34,11 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("gpu-persistence", settings.keep_persistence),
     Operation("gpu-fabric", settings.run_fabric, refresh=True, stops_service=_always),
     Operation("gpu-settings", settings.apply_settings, refresh=True, stops_service=_always),
-    Operation("gpu-cdi", settings.renew_cdi),
+    Operation("gpu-cdi", settings.renew_cdi, refresh=True),
     Operation("docker", docker.run_docker, stops_service=_always),
     Operation("images", docker.bring_images),
+    Operation("gpu-container", container.see_gpus),
+    Operation("gpu-measure", container.measure_gpus),
 )
 """in the order in which they run"""
 
@@ -67,7 +69,7 @@ def query(desired: HostDesired) -> Query:
             apt.UNATTENDED_PATH,
             f"{apt.SOURCES_PATH}.sources",
             f"{apt.SOURCES_PATH}.list",
-            *(GPU_FILES if gpu else ()),
+            *(GPU_FILES if gpu else (settings.SCRIPT_PATH, settings.SETTINGS_PATH)),
         ),
         directories=tuple(folders.FOLDERS),
         units=settings.UNITS if gpu else (),

@@ -13,10 +13,13 @@ from slipway.desired import HostDesired, Image
 from slipway.errors import VerifyError
 
 CONFIG_PATH = "/etc/docker/daemon.json"
-TOUCH = f"touch -c {CONFIG_PATH}"
+PRESENT = f"find {CONFIG_PATH} -newermt now -exec touch {{}} +"
 """before the daemon starts: a clock that was set back leaves a file of the future behind, than which none is newer"""
-RUNTIME = {"args": [], "path": "nvidia-container-runtime"}
-"""as `nvidia-ctk runtime configure --runtime=docker` writes it"""
+WAYS: dict[str, tuple[str, str, object]] = {
+    "cdi": ("features", "cdi", True),
+    "runtime": ("runtimes", "nvidia", {"args": [], "path": "nvidia-container-runtime"}),
+}
+"""how Docker is told to give GPUs to containers; the runtime as `nvidia-ctk runtime configure` writes it"""
 ARCHIVES = "/var/lib/slipway/archives"
 PULL_DEADLINE = 3600.0
 """seconds: an engine image with CUDA is 10 GB; at 30 Mbit/s that is 45 minutes"""
@@ -46,11 +49,12 @@ def wanted_config(desired: HostDesired, current: str | None) -> str:
     if container.registry_mirrors:
         config["registry-mirrors"] = list(container.registry_mirrors)
     if desired.gpu is not None:
-        # GPUs by CDI: devices are then in the container's own settings, and survive `systemctl daemon-reload`, which
-        # takes them from containers that NVIDIA's runtime hooked them into
-        # (https://github.com/NVIDIA/nvidia-docker/issues/1730).
-        features = config.get("features")
-        config["features"] = (features if isinstance(features, dict) else {}) | {"cdi": True}
+        # By CDI, devices are in the container's own settings, and survive `systemctl daemon-reload`, which takes them
+        # from containers that a hook gave them to (https://github.com/NVIDIA/nvidia-docker/issues/1730). Where Docker
+        # knows no CDI, NVIDIA's runtime writes them there.
+        key, name, value = WAYS[desired.gpu.devices]
+        others = config.get(key)
+        config[key] = (others if isinstance(others, dict) else {}) | {name: value}
     return json.dumps(config, indent=2, sort_keys=True) + "\n"
 
 
@@ -68,7 +72,7 @@ def run_docker(facts: Facts, desired: HostDesired) -> Steps:
     if docker.enabled != "enabled" or docker.active != "active":
         why.append(f"docker.service is {docker.active} and {docker.enabled or 'not there'}")
         plan.run(
-            f"{TOUCH}; systemctl reset-failed docker.service 2>/dev/null; systemctl enable --now docker.service",
+            f"{PRESENT}; systemctl reset-failed docker.service 2>/dev/null; systemctl enable --now docker.service",
             "start Docker, now and at every boot",
             deadline=START_DEADLINE,
         )
@@ -76,7 +80,7 @@ def run_docker(facts: Facts, desired: HostDesired) -> Steps:
     changed = facts.files.get(CONFIG_PATH) != wanted_config(desired, facts.files.get(CONFIG_PATH))
     if docker.active == "active" and (docker.stale or changed):
         why.append("the daemon runs with other settings than daemon.json's")
-        plan.run(f"{TOUCH}; systemctl restart docker.service", "let Docker read its settings", deadline=START_DEADLINE)
+        plan.run(f"{PRESENT}; systemctl restart docker.service", "let Docker read its settings", deadline=START_DEADLINE)
     return plan.done("; ".join(why) or "docker.service is enabled and runs with its settings")
 
 

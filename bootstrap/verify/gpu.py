@@ -7,7 +7,17 @@ from collections.abc import Iterator
 from bootstrap.facts import Facts
 from bootstrap.facts.gpu_model import Gpu, Xid
 from bootstrap.operations.gpu.archive import wanted_files
-from bootstrap.operations.gpu.settings import FABRIC_UNIT, PERSISTENCE_UNIT, unresolved, unset
+from bootstrap.operations.gpu.settings import (
+    FABRIC_UNIT,
+    PERSISTENCE_UNIT,
+    SCRIPT_PATH,
+    SETTINGS,
+    SETTINGS_PATH,
+    SETTINGS_UNIT,
+    script_content,
+    unresolved,
+    unset,
+)
 from bootstrap.operations.wanted import held, in_the_way
 from bootstrap.verify.check import Check, Drift, equal, rendered
 from slipway.desired import GpuDesired, HostDesired
@@ -26,7 +36,9 @@ def verify_gpu(facts: Facts, desired: HostDesired) -> tuple[Check, ...]:
     if desired.gpu is None:
         return ()
     checks = [*_driver(facts, desired.gpu), *_gpus(facts, desired.gpu), *_fabric(facts)]
-    checks.append(equal("gpu.cdi", "every GPU resolves", unresolved(facts) or "every GPU resolves"))
+    if has_gpus(desired.gpu):
+        checks.append(equal("gpu.cdi", "every GPU resolves", unresolved(facts) or "every GPU resolves"))
+        checks += [*_containers(facts, desired.gpu), *_settings(facts, desired.gpu)]
     checks += [rendered(path, text, facts.files.get(path)) for path, text in wanted_files(facts, desired).items()]
     others = ", ".join(in_the_way(facts, desired))
     checks.append(equal("gpu.packages", "of one driver", f"of another driver: {others}" if others else "of one driver"))
@@ -47,18 +59,55 @@ def lost_gpus(facts: Facts) -> tuple[Drift, ...]:
 
 
 def _driver(facts: Facts, gpu: GpuDesired) -> Iterator[Check]:
-    driver, smi = facts.driver, facts.smi
-    yield equal("gpu.module", gpu.driver, driver.loaded or "not loaded")
+    driver = facts.driver
     built = ", ".join(f"{each.version} {each.state}" for each in driver.dkms)
     missing = f"none for the kernel that runs; DKMS says: {built or 'nothing'}"
     yield equal("gpu.module.installed", gpu.driver, driver.installed or missing)
-    yield equal("gpu.module.flavour", gpu.modules, driver.flavour or "none")
+    flavour = driver.flavour if has_gpus(gpu) else driver.installed_flavour
+    yield equal("gpu.module.flavour", gpu.modules, flavour or "none")
     yield equal("gpu.library", gpu.driver, driver.library or "not there")
-    yield equal("gpu.nvidia-smi", "answers", "answers" if smi.state == "ok" else f"{smi.state}: {smi.said}".strip(": "))
     off = driver.nouveau_blacklisted or gpu.mode == "adopt"
     yield equal("gpu.nouveau", "kept off", "loaded" if driver.nouveau else "kept off" if off else "free to load")
+    if has_gpus(gpu):
+        yield from _running(facts, gpu)
+
+
+def _running(facts: Facts, gpu: GpuDesired) -> Iterator[Check]:
+    smi = facts.smi
+    yield equal("gpu.module", gpu.driver, facts.driver.loaded or "not loaded")
+    yield equal("gpu.nvidia-smi", "answers", "answers" if smi.state == "ok" else f"{smi.state}: {smi.said}".strip(": "))
     unit = facts.units.get(PERSISTENCE_UNIT)
     yield equal(f"gpu.{PERSISTENCE_UNIT}", "active", unit.active if unit else "not there")
+
+
+def _containers(facts: Facts, gpu: GpuDesired) -> Iterator[Check]:
+    """Whether Docker can give GPUs to containers; one that does not run, or cannot be asked, has a check of its own."""
+    docker = facts.docker
+    if docker.active != "active" or not docker.version:
+        return
+    if gpu.devices == "cdi":
+        found = "takes CDI devices" if docker.cdi else f"Docker {docker.version} does not"
+        yield equal("gpu.docker", "takes CDI devices", found)
+        return
+    runtime = "nvidia" if "nvidia" in docker.runtimes else ", ".join(docker.runtimes) or "none"
+    yield equal("gpu.docker", "has runtime nvidia", f"has runtime {runtime}")
+    yield equal(
+        "gpu.runtime", "writes devices", "is told to hook them in" if facts.containers.hooked else "writes devices"
+    )
+
+
+def _settings(facts: Facts, gpu: GpuDesired) -> Iterator[Check]:
+    """What sets the GPUs at each boot: there where settings are asked for, and gone where none are."""
+    script = script_content(gpu)
+    if script is None:
+        left = any(path in facts.files for path in (SCRIPT_PATH, SETTINGS_PATH))
+        yield equal(f"gpu.{SETTINGS_UNIT}", "not there", "there" if left else "not there")
+        return
+    unit = facts.units.get(SETTINGS_UNIT)
+    yield equal(f"gpu.{SETTINGS_UNIT}", "active", unit.active if unit else "not there")
+    yield equal(f"gpu.{SETTINGS_UNIT}.boot", "enabled", (unit.enabled if unit else "") or "not enabled")
+    yield rendered(SCRIPT_PATH, script, facts.files.get(SCRIPT_PATH))
+    yield rendered(SETTINGS_PATH, SETTINGS, facts.files.get(SETTINGS_PATH))
 
 
 def _gpus(facts: Facts, wanted: GpuDesired) -> Iterator[Check]:
@@ -95,14 +144,6 @@ def _one(gpu: Gpu, wanted: GpuDesired) -> Iterator[Check]:
     yield equal(f"{pin}.settings", "as wanted", unset(gpu, wanted) or "as wanted")
 
 
-def serious(xid: Xid) -> bool:
-    """Whether the GPU, its driver or its links are at fault, not a program on it."""
-    return xid.code not in BY_APPLICATIONS and "Nonfatal" not in xid.said
-
-
-def _address(xid: str) -> str:
-    """As sysfs writes it: the log has `0000:44:00`, sometimes with the function."""
-    return xid if "." in xid else f"{xid}.0"
 def has_gpus(gpu: GpuDesired) -> bool:
     """Whether a driver is to run, and not only to be there: without a GPU no module of it can be loaded."""
     return gpu.expected.count != 0
@@ -116,6 +157,14 @@ def _named(expected: str, printed: str) -> bool:
         return False
 
 
+def serious(xid: Xid) -> bool:
+    """Whether the GPU, its driver or its links are at fault, not a program on it."""
+    return xid.code not in BY_APPLICATIONS and "Nonfatal" not in xid.said
+
+
+def _address(xid: str) -> str:
+    """As sysfs writes it: the log has `0000:44:00`, sometimes with the function."""
+    return xid if "." in xid else f"{xid}.0"
 
 
 def _fabric(facts: Facts) -> Iterator[Check]:

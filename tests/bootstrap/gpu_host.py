@@ -6,6 +6,7 @@ import base64
 import re
 from typing import Any
 
+from bootstrap.facts.containers import MEASURED_PATH, SEEN_PATH
 from bootstrap.session import Command, Result
 from bootstrap.testing import SimulatedHost
 from slipway.desired import GpuDesired, HostDesired, Package
@@ -44,6 +45,7 @@ class SimulatedGpuHost(SimulatedHost):
         self.boots = 1
         self.units: dict[str, str] = {}
         self.cdi_driver = ""
+        self.seen = self.measured = ""
 
     @property
     def installed(self) -> str:
@@ -52,6 +54,7 @@ class SimulatedGpuHost(SimulatedHost):
     def run(self, command: Command) -> Result:
         if "systemctl reboot" in command.script:
             self.boots += 1
+            self.seen = ""
             self.nouveau = False
             self.loaded = self.stuck or self.installed
             self.cdi_driver = self.installed
@@ -67,6 +70,9 @@ class SimulatedGpuHost(SimulatedHost):
             self.units |= dict.fromkeys(unit.split(), "active")
             if "cdi" in unit:
                 self.cdi_driver = self.installed
+        for path, field in ((SEEN_PATH, "seen"), (MEASURED_PATH, "measured")):
+            if match := re.search(rf"'%s\\n' '([^']+)' >{path}", script):
+                setattr(self, field, match[1])
         return super()._act(script)
 
     def _driver(self) -> str:
@@ -108,5 +114,8 @@ class SimulatedGpuHost(SimulatedHost):
 
     def _empty(self) -> str:
         return ""
+
+    def _containers(self) -> str:
+        return f"seen={self.seen}\nmeasured={self.measured}\n"
 
     _xids = _boot = _archives = _empty

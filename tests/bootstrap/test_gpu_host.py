@@ -12,7 +12,7 @@ from bootstrap.host import HostReport, converge_host, read_host, remove_host
 from bootstrap.session import Result
 from bootstrap.testing import RecordingLog
 from bootstrap.waits import Waits
-from slipway.desired import HostDesired
+from slipway.desired import HostDesired, Image
 from slipway.errors import CommandError, UnreachableError, VerifyError
 from tests.bootstrap.gpu_host import MODULE, SimulatedGpuHost, desired
 
@@ -127,3 +127,37 @@ def test_remove_takes_the_gpu_files_away(host: SimulatedGpuHost, waits: Waits) -
     assert "/etc/apt/preferences.d/00-slipway-nvidia" in host.scripts[-1]
     assert host.held == set()
     assert host.installed == OLD
+
+
+ENGINE = Image(name="engine-vllm", reference="sha256:" + "e" * 64)
+
+
+def with_engine(driver: str = OLD) -> HostDesired:
+    return desired(driver).model_copy(update={"images": (ENGINE,)})
+
+
+def test_a_container_sees_the_gpus_once_a_boot_and_they_are_measured_once_a_driver(
+    host: SimulatedGpuHost, waits: Waits
+) -> None:
+    host.images.add(ENGINE.reference)
+    assert {"gpu-container", "gpu-measure"} <= set(converge(host, with_engine(), waits).changed)
+    assert converge(host, with_engine(), waits).changed == ()
+    host.seen = ""  # as a boot leaves it
+    assert converge(host, with_engine(), waits).changed == ("gpu-container",)
+    assert {"gpu-container", "gpu-measure"} <= set(converge(host, with_engine(NEW), waits).changed)
+    assert host.boots == 2
+
+
+def test_gpus_that_engines_have_are_not_measured(host: SimulatedGpuHost, waits: Waits) -> None:
+    host.images.add(ENGINE.reference)
+    host.units["slipway-engine-0.service"] = "active"
+    assert "gpu-measure" not in converge(host, with_engine(), waits).changed
+
+
+def test_gpus_that_no_container_sees_send_the_host_back(host: SimulatedGpuHost, waits: Waits) -> None:
+    host.images.add(ENGINE.reference)
+    converge(host, with_engine(), waits)
+    host.fail_on("said=\\$.*nvidia-smi", Result(1, "a container of engine-vllm cannot look for GPUs: no such device"))
+    with pytest.raises(CommandError, match=rf"(?s)cannot look for GPUs: no such device.*The host keeps release r{OLD}"):
+        converge(host, with_engine(NEW), waits)
+    assert (host.installed, host.loaded) == (OLD, OLD)

@@ -9,6 +9,7 @@ import pytest
 from bootstrap.facts import Facts
 from bootstrap.operations.gpu.archive import wanted_files
 from bootstrap.operations.gpu.driver import reboot_reason
+from bootstrap.operations.gpu.settings import SCRIPT_PATH, SETTINGS, SETTINGS_PATH
 from bootstrap.verify import drifts
 from bootstrap.verify.gpu import verify_gpu
 from slipway.desired import HostDesired
@@ -179,3 +180,45 @@ def test_reboot_reason(changes: dict[str, Any], reason: str | None) -> None:
 def test_a_gpu_is_known_by_the_name_of_the_catalogue(expected: str, said: str | None) -> None:
     wanted = desired(expected={"count": 2, "name": expected})
     assert wrong(whole(wanted), wanted).get("gpu.0.name") == said
+
+
+@pytest.mark.parametrize(
+    ("asked", "docker", "found"),
+    [
+        ({}, {"version": "26.1.5", "cdi": True}, None),
+        ({}, {"version": "20.10.24"}, "Docker 20.10.24 does not"),
+        ({}, {"version": ""}, None),
+        ({"devices": "runtime"}, {"version": "20.10.24", "runtimes": ["nvidia", "runc"]}, None),
+        ({"devices": "runtime"}, {"version": "20.10.24", "runtimes": ["runc"]}, "has runtime runc"),
+    ],
+)
+def test_docker_gives_gpus_to_containers(asked: dict[str, Any], docker: dict[str, Any], found: str | None) -> None:
+    wanted = desired(**asked)
+    assert wrong(whole(wanted, docker={"active": "active", **docker}), wanted).get("gpu.docker") == found
+
+
+def test_a_runtime_that_hooks_devices_in_is_drift() -> None:
+    wanted = desired(devices="runtime")
+    docker = {"active": "active", "version": "20.10.24", "runtimes": ["nvidia"]}
+    facts = whole(wanted, docker=docker, containers={"hooked": True})
+    assert wrong(facts, wanted) == {"gpu.runtime": "is told to hook them in"}
+
+
+def test_what_sets_the_gpus_at_boots_is_verified() -> None:
+    wanted = desired(power_limit=500)
+    gpus = smi(gpu(0, power_limit=500.0), gpu(1, power_limit=500.0))
+    assert wrong(whole(wanted, **gpus), wanted) == {
+        "gpu.slipway-gpu.service": "not there", "gpu.slipway-gpu.service.boot": "not enabled",
+        f"files.{SCRIPT_PATH}": "not there", f"files.{SETTINGS_PATH}": "not there",
+    }  # fmt: skip
+    plain = desired()
+    left = whole(plain)
+    left = left.model_copy(update={"files": left.files | {SETTINGS_PATH: SETTINGS}})
+    assert wrong(left, plain) == {"gpu.slipway-gpu.service": "there"}
+
+
+@pytest.mark.parametrize(("pieces", "found"), [(7, None), (6, "GPU 0 is cut into 6 × 1g.10gb, not 7")])
+def test_the_number_of_slices_is_verified(pieces: int, found: str | None) -> None:
+    wanted = desired(mig="1g.10gb", mig_slices=7)
+    cut = gpu(0, mig="Enabled", mig_pending="Enabled", mig_devices=["1g.10gb"] * pieces)
+    assert wrong(whole(wanted, **smi(cut, gpu(1))), wanted).get("gpu.0.settings") == found

@@ -16,15 +16,25 @@ from bootstrap.host import HostReport, converge_host, read_host, reboot_host
 from bootstrap.serving import HOLD
 from bootstrap.testing import RecordingLog
 from bootstrap.waits import Waits
-from slipway.desired import ExpectedGpus, HostDesired, Package, Serving
-from slipway.errors import PackageError, VerifyError
+from slipway.desired import ExpectedGpus, HostDesired, Image, Package, Serving
+from slipway.errors import CommandError, PackageError, VerifyError
 from tests.bootstrap.conftest import RealHost, booted
 from tests.support.nvidia.archive import CUDA, DISTRIBUTION, NvidiaArchive
 from tests.support.nvidia.machine import StubGpu, describe_gpus, set_faults
 from tests.support.nvidia.serving import NEW, OLD, gpu_release, mirrored
 
 pytestmark = [pytest.mark.hosts, pytest.mark.slow]
-SETTINGS: dict[str, object] = {"ecc": False, "power_limit": 500, "mig": "1g.10gb"}
+SETTINGS: dict[str, object] = {"ecc": False, "power_limit": 500, "mig": "1g.10gb", "mig_slices": 7}
+TOOLS = "sh awk grep sed cut cat tr head ls seq sort readlink mkdir rm wc"
+"""what the stub of nvidia-smi, which is a script, needs in a container"""
+IMAGE = f"""set -e
+new=$(mktemp -d); mkdir -p $new/usr/bin $new/usr/lib $new/lib64 $new/tmp; ln -s usr/bin $new/bin; ln -s usr/lib $new/lib
+for tool in {TOOLS}; do cp -L "$(command -v $tool)" $new/usr/bin/$tool; done
+for file in $(ldd $new/usr/bin/* | tr -s ' \\t' '\\n' | grep '^/.*[.]so' | sort -u); do
+  mkdir -p $new${{file%/*}}; cp -L $file $new$file
+done
+tar -C $new -c . | docker import - slipway-test-engine; rm -r $new"""
+"""a small image, from what the host has"""
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,7 @@ def gpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GpuHost]:
         gateway = host.shell("ip -4 route show default | awk '{print $3}'")
         with archive.serve(gateway):
             describe_gpus(host, [StubGpu(), StubGpu()])
-            yield GpuHost(host, archive, mirrored(host.shell, "docker.io"))
+            yield GpuHost(host, archive, mirrored(host.shell, "docker.io", "curl"))
 
 
 def test_a_wrong_count_is_refused_before_anything_changes(gpus: GpuHost) -> None:
@@ -105,8 +115,33 @@ def test_second_run_does_nothing_in_one_round_trip(gpus: GpuHost) -> None:
     assert gpus.host.shell("stat -c %Y.%i /var/lib/slipway/receipt.json") == before
 
 
+def test_a_container_sees_the_gpus(gpus: GpuHost) -> None:
+    """With the engine's rights, once a boot; what cannot be run is an error."""
+    image = Image(name="engine-test", reference=gpus.host.shell(IMAGE))
+    desired = gpus.desired(OLD).model_copy(update={"images": (image,)})
+    assert gpus.converge(desired).changed == ("gpu-container",)
+    assert gpus.host.shell("cut -d' ' -f3-6 /run/slipway/gpu-seen") == "and 0 slices by"
+    assert gpus.converge(desired).changed == ()
+    runtime = "/usr/bin/nvidia-container-runtime"
+    gpus.host.shell(f"rm /run/slipway/gpu-seen; mv {runtime} {runtime}.away")
+    try:
+        with pytest.raises(CommandError, match="a container of engine-test cannot look for GPUs"):
+            gpus.converge(desired)
+    finally:
+        gpus.host.shell(f"mv {runtime}.away {runtime}")
+    # As a runtime that gives a container half of what it should.
+    gpus.host.shell(f"sed -i.whole 's/nvidia.0-9../nvidia0/' {runtime}")
+    try:
+        with pytest.raises(CommandError, match=r"engine-test sees GPU-[-0-9a-f]+ and 0 slices; the host"):
+            gpus.converge(desired)
+    finally:
+        gpus.host.shell(f"mv {runtime}.whole {runtime}")
+    assert gpus.converge(desired).receipt["state"] == "converged"
+    assert gpus.drift(desired) == {}
+
+
 def test_drift_is_found_and_put_back(gpus: GpuHost) -> None:
-    desired = gpus.desired(OLD)
+    desired, before = gpus.desired(OLD), gpus.host.shell("date +%Y-%m-%dT%H:%M:%S")
     gpus.host.shell(
         "apt-mark -q unhold libcuda1; dpkg --force-all -r nvidia-modprobe; rm /var/run/cdi/nvidia.yaml; "
         "systemctl disable -q --now nvidia-persistenced.service"
@@ -116,6 +151,9 @@ def test_drift_is_found_and_put_back(gpus: GpuHost) -> None:
     assert drift["packages.nvidia-modprobe"] == "not installed"
     assert drift["gpu.cdi"] == "there is no CDI specification"
     assert drift["gpu.nvidia-persistenced.service"] == "inactive"
+    with gpus.host.connect(deadline=60) as session:
+        since = {drift.pin: drift.since for drift in read_host(session, desired)}
+    assert (since["packages.nvidia-modprobe"] or "") >= before, "when it went, not when it came"
     report = gpus.converge(desired)
     assert {"packages", "holds", "gpu-persistence", "gpu-cdi"} <= set(report.changed)
     assert "reboot" not in report.changed
@@ -220,5 +258,19 @@ def test_a_fabric_gets_its_manager(gpus: GpuHost) -> None:
     assert before["gpu.0.fabric"] == "In Progress, no status"
     report = gpus.converge(desired)
     assert {"packages", "holds", "gpu-fabric"} <= set(report.changed)
+    assert gpus.drift(desired) == {}
+    assert gpus.converge(desired).changed == ()
+
+
+def test_what_is_no_longer_asked_of_the_gpus_goes(gpus: GpuHost) -> None:
+    manager = Package(name="nvidia-fabricmanager", version=f"{NEW}-1")
+    desired = gpus.desired(NEW, nvswitch_packages=[manager])
+    assert gpus.drift(desired)["gpu.slipway-gpu.service"] == "there"
+    assert "gpu-settings" in gpus.converge(desired).changed
+    query = "nvidia-smi --query-gpu=mig.mode.current,power.limit --format=csv,noheader,nounits | sort -u"
+    assert gpus.host.shell(query) == "Disabled, 700.00"
+    assert gpus.host.shell("systemctl is-enabled slipway-gpu.service 2>&1 || true").startswith(
+        "Failed to get unit file"
+    )
     assert gpus.drift(desired) == {}
     assert gpus.converge(desired).changed == ()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from bootstrap.facts import Facts
+from bootstrap.facts.gpu_model import Gpu
 from bootstrap.facts.openpgp import fingerprints
 from bootstrap.operations.gpu.archive import mixed_sources
+from bootstrap.operations.gpu.settings import SCRIPT_PATH
 from bootstrap.operations.step import Refusal, Steps
 from bootstrap.operations.wanted import built_here
 from slipway.desired import GpuDesired, HostDesired
@@ -17,6 +19,8 @@ def refuse(facts: Facts, desired: HostDesired) -> Steps:
     if gpu is None:
         return Steps("no GPU is wanted")
     _hardware(facts, gpu)
+    for each in facts.smi.gpus:
+        _settable(each, gpu, facts.files.get(SCRIPT_PATH, ""))
     if gpu.mode == "adopt":
         _adopted(facts, gpu)
         return Steps("the driver that the image brought is the release's")
@@ -46,6 +50,29 @@ def _hardware(facts: Facts, gpu: GpuDesired) -> None:
             VerifyError,
             "the PCI bus has no GPU of NVIDIA's",
             "Take the host out of those with GPUs, or see why it shows none (`lspci -d 10de:`). Nothing was changed.",
+        )
+
+
+def _settable(gpu: Gpu, wanted: GpuDesired, script: str) -> None:
+    """What a driver that runs already tells of GPUs that cannot be what is asked."""
+    missing = [
+        name
+        for name, asked, has in (("MIG", wanted.mig, gpu.mig), ("ECC", wanted.ecc, gpu.ecc))
+        if asked is not None and not has
+    ]
+    if missing:
+        raise Refusal(
+            VerifyError,
+            f"GPU {gpu.index} ({gpu.name}) has no {missing[0]} that could be set",
+            f"Take {missing[0].lower()} out of slipway:driver, or plan with GPUs that have it. Nothing was changed.",
+        )
+    if wanted.mig is None and gpu.mig_devices and "-mig 1" not in script:
+        raise Refusal(
+            VerifyError,
+            f"GPU {gpu.index} is cut into {len(gpu.mig_devices)} slices ({', '.join(sorted(set(gpu.mig_devices)))}) by "
+            "somebody else, and engines get whole GPUs",
+            "Write the profile as slipway:driver.mig, or end MIG there (`nvidia-smi mig -dci`, `nvidia-smi mig -dgi`, "
+            "`nvidia-smi -mig 0`). Nothing was changed.",
         )
 
 

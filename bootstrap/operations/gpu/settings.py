@@ -76,6 +76,23 @@ nvidia-smi --query-gpu=index,mig.mode.current --format=csv,noheader | while IFS=
 done"""
 
 
+_POWER_BACK = """\
+nvidia-smi --query-gpu=index,power.default_limit --format=csv,noheader,nounits | while IFS=', ' read -r gpu watts; do
+  nvidia-smi -i "$gpu" -pl "${watts%.*}" || exit
+done"""
+_MIG_BACK = """\
+nvidia-smi mig -dci || true
+nvidia-smi mig -dgi || true
+nvidia-smi -mig 0"""
+
+
+def _back(before: str, gpu: GpuDesired) -> list[str]:
+    """What gives GPUs back what the script `before` took from them and nothing asks for any more. ECC stays: it has no
+    default that could be asked for."""
+    lines = [_POWER_BACK] if "nvidia-smi -pl" in before and gpu.power_limit is None else []
+    return lines + ([_MIG_BACK] if "-mig 1" in before and gpu.mig is None else [])
+
+
 def keep_persistence(facts: Facts, desired: HostDesired) -> Steps:
     if desired.gpu is None or not live(facts, desired):
         return Steps("no driver runs that could be kept awake")
@@ -118,14 +135,24 @@ def unset(gpu: Gpu, gpus: GpuDesired) -> str | None:
         return f"MIG of GPU {gpu.index} is {gpu.mig_pending.lower() or 'not there'}"
     if gpus.mig is not None and gpu.mig == "Enabled" and set(gpu.mig_devices) != {gpus.mig}:
         return f"GPU {gpu.index} is cut into {', '.join(gpu.mig_devices) or 'nothing'}"
+    if gpus.mig is not None and gpu.mig == "Enabled" and gpus.mig_slices not in (None, len(gpu.mig_devices)):
+        return f"GPU {gpu.index} is cut into {len(gpu.mig_devices)} × {gpus.mig}, not {gpus.mig_slices}"
     return None
 
 
 def apply_settings(facts: Facts, desired: HostDesired) -> Steps:
-    script = script_content(desired.gpu) if desired.gpu else None
-    if desired.gpu is None or script is None or not live(facts, desired):
-        return Steps("no settings are asked of the GPUs, or no driver runs")
+    if desired.gpu is None:
+        return _take_away(facts, [])  # the next boot gives back what nobody asks a driver for any more
+    if not live(facts, desired):
+        return Steps("no driver runs whose GPUs could be set")
+    script = script_content(desired.gpu)
+    back = _back(facts.files.get(SCRIPT_PATH, ""), desired.gpu)
+    if script is None:
+        return _take_away(facts, back)
     plan, why = Plan(), []
+    if back:
+        why.append("something that was set is no longer asked for")
+        plan.run("\n".join(back), "give the GPUs back what they have by themselves", deadline=DEADLINE)
     for path, content, mode in ((SCRIPT_PATH, script, 0o755), (SETTINGS_PATH, SETTINGS, 0o644)):
         if facts.files.get(path) != content:
             why.append(f"{path} is not as wanted")
@@ -138,6 +165,16 @@ def apply_settings(facts: Facts, desired: HostDesired) -> Steps:
         reload = f"systemctl daemon-reload && systemctl enable -q {SETTINGS_UNIT}"
         plan.run(f"{reload} && systemctl restart {SETTINGS_UNIT}", "set ECC, power and MIG", deadline=DEADLINE)
     return plan.done("; ".join(why) or "the GPUs are set as wanted")
+
+
+def _take_away(facts: Facts, back: list[str]) -> Steps:
+    if not any(path in facts.files for path in (SCRIPT_PATH, SETTINGS_PATH)):
+        return Steps("no settings are asked of the GPUs")
+    # The unit first: what is given back after it stays given back, also when this run dies in between.
+    lines = ["set -e", f"systemctl disable -q {SETTINGS_UNIT} || true", *back, f"rm -f {SETTINGS_PATH} {SCRIPT_PATH}"]
+    plan = Plan()
+    plan.run("\n".join([*lines, "systemctl daemon-reload"]), "take them away, at boots as well", deadline=DEADLINE)
+    return plan.done("settings of the GPUs are no longer asked for")
 
 
 def unresolved(facts: Facts) -> str | None:

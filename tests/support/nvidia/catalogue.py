@@ -161,7 +161,7 @@ def toolkit_packages(version: str) -> list[Deb]:
     upstream = version.rpartition("-")[0]
     base_files = {
         "/usr/bin/nvidia-ctk": File(stub("nvidia-ctk"), 0o755),
-        "/usr/bin/nvidia-container-runtime": File('#!/bin/sh\n# STUB: passes through\nexec runc "$@"\n', 0o755),
+        "/usr/bin/nvidia-container-runtime": File(stub("nvidia-container-runtime"), 0o755),
         "/usr/lib/slipway-stub/daemon-json": File(stub("daemon-json"), 0o755),
         "/lib/systemd/system/nvidia-cdi-refresh.service": File(texts.CDI_SERVICE),
         "/lib/systemd/system/nvidia-cdi-refresh.path": File(texts.CDI_PATH),
