@@ -41,6 +41,17 @@ EARLIEST = 0.03
 """share of a run: before it Python starts, and nothing is asked of the host"""
 
 
+def stands(machine: ServingMachine) -> str:
+    """Where a host's receipt stands, read behind the host's back, so that nothing waits for it to answer."""
+    folder = Path(machine.state.state)
+    pid = running_pid(folder / "process.json")
+    try:
+        said = json.loads(Path(f"/proc/{pid}/root{folder}/root{RECEIPT_PATH}").read_text())
+    except (OSError, ValueError):
+        return "unread"
+    return f"{said['state']} {said['step']}".strip() if said["state"] != "converged" else f"at {said['release']}"
+
+
 @dataclass(frozen=True)
 class Kill:
     """One kill: which way the host went, after how many seconds, where its receipt stood, and what came of it."""
@@ -96,16 +107,6 @@ class Rolled:
         there, back = self.seconds[NEW], self.seconds[OLD]
         say(f"{self.machine.state.name}: an undisturbed run takes {there:.0f} s, and {back:.0f} s back")
 
-    def receipt(self) -> str:
-        """Where the receipt stands, read behind the host's back, so that nothing waits for it to answer."""
-        folder = Path(self.machine.state.state)
-        pid = running_pid(folder / "process.json")
-        try:
-            said = json.loads(Path(f"/proc/{pid}/root{folder}/root{RECEIPT_PATH}").read_text())
-        except (OSError, ValueError):
-            return "unread"
-        return f"{said['state']} {said['step']}".strip() if said["state"] != "converged" else f"at {said['release']}"
-
     def kill(self, driver: str, share: float) -> Kill | None:
         """One way to `driver` with a kill after that share of it. None when the run had ended by then."""
         begun = time.monotonic()
@@ -118,7 +119,7 @@ class Rolled:
         except subprocess.TimeoutExpired:
             os.killpg(alive.pid, signal.SIGKILL)
             alive.wait()
-            step = self.receipt()
+            step = stands(self.machine)
         else:
             self.late += 1
             self.seconds[driver] *= 0.9

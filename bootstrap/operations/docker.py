@@ -13,7 +13,7 @@ from slipway.desired import HostDesired, Image
 from slipway.errors import VerifyError
 
 CONFIG_PATH = "/etc/docker/daemon.json"
-PRESENT = f"find {CONFIG_PATH} -newermt now -exec touch {{}} +"
+PRESENT = f"find {CONFIG_PATH} -newermt now -exec touch {{}} \\;"
 """before the daemon starts: a clock that was set back leaves a file of the future behind, than which none is newer"""
 WAYS: dict[str, tuple[str, str, object]] = {
     "cdi": ("features", "cdi", True),

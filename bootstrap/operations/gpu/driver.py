@@ -72,7 +72,8 @@ def renew_initramfs(facts: Facts, desired: HostDesired) -> Steps:
         return Steps("the initramfs is as new as the driver")
     plan = Plan()
     # A clock that was set back leaves files of the future behind, than which nothing is newer.
-    script = f"touch -c {NOUVEAU_PATH} {MODULE_FILE} 2>/dev/null; update-initramfs -u -k all"
+    present = f"find {NOUVEAU_PATH} {MODULE_FILE} -newermt now -exec touch {{}} \\; 2>/dev/null"
+    script = f"{present}; update-initramfs -u -k all"
     plan.run(script, "let the next boot begin with this driver", deadline=INITRAMFS_DEADLINE)
     return plan.done("the initramfs is older than the driver or its settings")
 
