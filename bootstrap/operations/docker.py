@@ -80,7 +80,8 @@ def run_docker(facts: Facts, desired: HostDesired) -> Steps:
     changed = facts.files.get(CONFIG_PATH) != wanted_config(desired, facts.files.get(CONFIG_PATH))
     if docker.active == "active" and (docker.stale or changed):
         why.append("the daemon runs with other settings than daemon.json's")
-        plan.run(f"{PRESENT}; systemctl restart docker.service", "let Docker read its settings", deadline=START_DEADLINE)
+        script = f"{PRESENT}; systemctl restart docker.service"
+        plan.run(script, "let Docker read its settings", deadline=START_DEADLINE)
     return plan.done("; ".join(why) or "docker.service is enabled and runs with its settings")
 
 
