@@ -73,6 +73,33 @@ class Gpu(BaseModel):
         """The same, in a host where only PCIe connects them."""
         return self.model_copy(update={"link": "pcie", "link_bandwidth": PCIE_BANDWIDTH[self.pcie]})
 
+    def cut(self, profile: str) -> Gpu:
+        """One slice of it as a GPU: the memory that nvidia-smi lists, and of bandwidth and arithmetic the share that
+        the profile's name says, as slices of memory (eighths, or quarters) and of compute (sevenths) have it.
+
+        Raises `SizingError` for a profile that it does not have, or whose memory nobody could be quoted for.
+        """
+        found = self.mig.get(profile)
+        if found is None:
+            known = [name for name, slices in self.mig.items() if slices.memory_mib is not None]
+            fix = f"Write one of {', '.join(known)}" if known else "Take it out"
+            raise SizingError(f"{self.name} cannot be cut into {quoted(profile)}", where="mig", fix=fix)
+        if found.memory_mib is None:
+            fix = f"Add memory_mib to {self.name} in slipway/gpus.toml, as `nvidia-smi mig -lgip` prints it there"
+            raise SizingError(f"the memory of {profile} of {self.name} is not known", where="mig", fix=fix)
+        share = found.memory_mib / self.memory_mib
+        units = int(profile.split("g", maxsplit=1)[0]) / max(int(name.split("g", maxsplit=1)[0]) for name in self.mig)
+        return self.model_copy(
+            update={
+                "name": f"{self.name} {profile}",
+                "memory_mib": found.memory_mib,
+                "usable_mib": min(found.memory_mib, self.usable_mib),
+                "bandwidth": self.bandwidth * share,
+                "flops": {name: value * units for name, value in self.flops.items()},
+                "mig": {},
+            }
+        )
+
 
 @cache
 def gpus() -> dict[str, Gpu]:

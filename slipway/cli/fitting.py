@@ -79,6 +79,9 @@ LanguageOnly = Annotated[
 Speculative = Annotated[
     int, typer.Option("--speculative-tokens", metavar="N", help="Tokens that the model's own prediction head drafts.")
 ]
+Mig = Annotated[
+    str | None, typer.Option("--mig", metavar="PROFILE", help="One slice of the GPU, such as 1g.10gb, in its place.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
@@ -103,6 +106,7 @@ def add_fit(app: typer.Typer, effects: Effects) -> None:
         enforce_eager: Eager = False,
         language_model_only: LanguageOnly = False,
         speculative_tokens: Speculative = 0,
+        mig: Mig = None,
         as_json: AsJson = False,
     ) -> None:
         """Say how much memory a model takes on each GPU, and what is left for requests.
@@ -117,7 +121,7 @@ def add_fit(app: typer.Typer, effects: Effects) -> None:
         name = _engine(engine)
         tensor = _cut(gpus, tensor_parallel, pipeline_parallel)
         setup = Setup(
-            device=_device(gpu),
+            device=_device(gpu) if mig is None else _slice(gpu, mig, tensor * pipeline_parallel),
             engine=name,
             engine_version=engine_version,
             tensor_parallel=tensor,
@@ -272,6 +276,16 @@ def _device(name: str) -> Gpu | Cpu:
             return find_cpu(name)
         except SizingError:
             raise error from None
+
+
+def _slice(name: str, profile: str, ranks: int) -> Gpu:
+    """A slice of the GPU of that name. Raises `SizingError` where there is none, or a model would need several."""
+    from slipway.gpus import find_gpu
+
+    if ranks > 1:
+        what = f"slices of GPUs share nothing, and the model is cut over {ranks}"
+        raise SizingError(what, where="--mig", fix="Take --mig out, or --gpus, --tensor-parallel, --pipeline-parallel")
+    return find_gpu(name).cut(profile)
 
 
 def _engine(name: str) -> Engine:

@@ -12,7 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from slipway.gates import completion_deadline, health_deadline
-from slipway.plan_types import Plan
+from slipway.gpus import find_gpu
+from slipway.plan_types import ClusterPlan, Plan
 from slipway.settings import Settings
 from slipway.units import about_bytes, format_duration
 from slipway.windows import window_text
@@ -59,6 +60,8 @@ def rows(plan: Plan, settings: Settings, advice: Advice | None = None) -> Iterat
     for index, replica in enumerate(plan.replicas):
         gpus = f", GPUs {', '.join(replica.devices)}" if replica.gpus else ", CPU"
         yield "" if index else "engines", f"{plan.engine.name} on 127.0.0.1:{replica.port}{gpus}"
+    for index, line in enumerate(_gpu_lines(plan)):
+        yield "" if index else "gpus", line
     proxy = plan.proxy
     yield (
         "proxy",
@@ -81,7 +84,10 @@ def rows(plan: Plan, settings: Settings, advice: Advice | None = None) -> Iterat
     yield "collector", f"metrics on 127.0.0.1:{collector.prometheus_port}, {collector.memory_mib} MiB{target}"
     for index, image in enumerate(plan.host.images):
         yield "" if index else "images", f"{image.name} {image.reference}"
-    yield "packages", f"{len(plan.host.packages)} at exact versions, on {plan.host.os}"
+    if plan.cluster is None:
+        yield "packages", f"{len(plan.host.packages)} at exact versions, on {plan.host.os}"
+    else:
+        yield from _cluster_rows(plan.cluster)
     for wave in plan.waves:
         bake = f", then {format_duration(wave.bake_seconds)} of watching" if wave.bake_seconds else ""
         domain = f" of {wave.domain}" if wave.domain is not None else ""
@@ -90,3 +96,42 @@ def rows(plan: Plan, settings: Settings, advice: Advice | None = None) -> Iterat
         yield "" if index else "windows", window_text(window)
     yield "deadlines", f"healthy: {health_deadline(settings, size).why}"
     yield "", f"first completion: {completion_deadline(settings, size).why}"
+
+
+def _gpu_lines(plan: Plan) -> Iterator[str]:
+    """What a host's GPUs should be, and how they are told to work; nothing for CPUs."""
+    gpu = plan.host.gpu
+    if gpu is None:
+        return
+    how = "pinned" if gpu.mode == "pin" else "of the image, verified and held"
+    kind = f"{gpu.expected.count} × {gpu.expected.name or 'GPU'}" if gpu.expected.count else "GPUs"
+    way = "CDI" if gpu.devices == "cdi" else "NVIDIA's runtime, as this Docker knows no CDI"
+    yield f"{kind}, driver {gpu.driver} ({gpu.modules} modules), {how}; containers get them by {way}"
+    if gpu.mig is not None:
+        known = find_gpu(gpu.expected.name).mig[gpu.mig].memory_mib if gpu.expected.name else None
+        memory = f"{known / 1024:.2f} GiB each" if known else "of a memory that nobody could be quoted for"
+        yield f"each cut into {gpu.mig_slices} × {gpu.mig}, {memory}; `slipway fit --mig {gpu.mig}` says what fits"
+    told = [f"ECC {'on' if gpu.ecc else 'off'}"] if gpu.ecc is not None else []
+    told += [f"at most {gpu.power_limit} W each"] if gpu.power_limit is not None else []
+    if told:
+        yield ", ".join(told)
+
+
+def _cluster_rows(cluster: ClusterPlan) -> Iterator[tuple[str, str]]:
+    pool, pod = cluster.pool, cluster.pod
+    where = f"context {cluster.context}" if cluster.context else f"made, Kubernetes {cluster.version or 'of the cloud'}"
+    yield "cluster", f"{where}, namespace {cluster.namespace}, Deployment {cluster.name}"
+    gpus = f" of {pool.gpus} × {pool.gpu or 'GPU'}" if pool.gpus else ""
+    chosen = ", ".join(f"{key}={value}" for key, value in cluster.node_selector.items()) or "any node"
+    yield "pool", f"{pool.nodes} nodes{gpus}, {chosen}"
+    scaler = cluster.scaler
+    count = f"{scaler.least} to {scaler.most}, by {scaler.waiting:g} waiting" if scaler else str(cluster.replicas)
+    change = "one more before one is stopped" if pod.surge else "one stopped before another starts"
+    yield "pods", f"{count}; {pod.cpus} CPUs, {about_bytes(pod.memory_bytes)} each; a change: {change}"
+    yield (
+        "",
+        (
+            f"end: {pod.settle_seconds} s to be left alone + {pod.drain_seconds} s for open requests + the rest to stop = "
+            f"{pod.grace_seconds} s"
+        ),
+    )

@@ -58,6 +58,13 @@ def test_only_model_and_gpu_are_needed() -> None:
     assert any("the newest that is known" in note for note in data["notes"])
 
 
+def test_a_slice_of_a_gpu_has_its_own_memory() -> None:
+    data = answer("--model", LLAMA, "--gpu", "H100-SXM", "--mig", "3g.40gb", "--max-model-len", "8192")
+    assert (data["gpu"], data["fits"]) == ("H100-SXM 3g.40gb", True)
+    assert data["terms"][0]["gib"]["value"] == pytest.approx(39.5 * 0.92, rel=0.01)
+    assert not answer("--model", LLAMA, "--gpu", "H100-SXM", "--mig", "1g.10gb")["fits"]
+
+
 def test_encoders_can_be_left_out() -> None:
     whole, alone = (
         answer("--model", "google/gemma-4-E2B", "--gpu", "L4", *more) for more in ((), ("--language-model-only",))
@@ -129,6 +136,8 @@ def test_people_get_a_table() -> None:
         (("--model", LLAMA, "--gpu", "L4", "--gpus", "1", "--tensor-parallel", "2"), "need more than 1 GPUs"),
         (("--model", LLAMA, "--gpu", "L4", "--gpus", "many"), "--gpus"),
         (("--gpu", "L4"), "--model"),
+        (("--model", LLAMA, "--gpu", "L4", "--mig", "1g.10gb"), "L4 cannot be cut into '1g.10gb'"),
+        (("--model", LLAMA, "--gpu", "H100-SXM", "--gpus", "2", "--mig", "3g.40gb"), "slices of GPUs share nothing"),
     ],
 )
 def test_bad_input_is_a_sentence_and_exit_2(arguments: tuple[str, ...], said: str) -> None:

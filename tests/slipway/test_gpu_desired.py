@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from slipway.cli.show import rows
 from slipway.desired import ExpectedGpus, GpuDesired
 from slipway.errors import PlanError
 from slipway.gpus import find_gpu
@@ -139,11 +140,16 @@ def test_a_docker_without_cdi_needs_a_toolkit_that_does_as_cdi_does() -> None:
 def test_the_plan_takes_the_section_and_the_gpu_of_the_offer() -> None:
     offer = "{provider: ssh, instance: ours, vcpus: 32, memory: 256GiB, price: 0, gpu: H100-SXM, gpus: 2}"
     text = STACK.replace("tensor_parallel: 2", "replicas: 3") + f"  slipway:offers: [{offer}]\n"
-    made = make_plan(
-        settings("  slipway:driver: {mode: adopt, mig: 3g.40gb, power_limit: 400}\n", base=text), RELEASE, LOCK, BUILT
-    )
+    chosen = settings("  slipway:driver: {mode: adopt, mig: 3g.40gb, power_limit: 400}\n", base=text)
+    made = make_plan(chosen, RELEASE, LOCK, BUILT)
     gpu = made.host.gpu
     assert gpu is not None
     assert (gpu.mode, gpu.mig, gpu.mig_slices, gpu.power_limit) == ("adopt", "3g.40gb", 2, 400)
     assert (gpu.expected.count, gpu.expected.name) == (2, "H100-SXM")
     assert [replica.devices for replica in made.replicas] == [("0:0",), ("1:0",), ("0:1",)]
+    said = [text for name, text in rows(made, chosen) if "H100-SXM" in text or "3g.40gb" in text]
+    assert said == [
+        "2 × H100-SXM, driver 580.159.03 (open modules), of the image, verified and held; containers get them by "
+        "NVIDIA's runtime, as this Docker knows no CDI",
+        "each cut into 2 × 3g.40gb, 39.50 GiB each; `slipway fit --mig 3g.40gb` says what fits",
+    ]

@@ -41,6 +41,28 @@ def test_slices_are_no_more_than_their_gpu(gpu: Gpu) -> None:
             assert slices.memory_mib * slices.count <= gpu.memory_mib
 
 
+def test_a_slice_is_a_smaller_gpu() -> None:
+    whole = find_gpu("H100-SXM")
+    cut = whole.cut("1g.10gb")
+    assert (cut.name, cut.memory_mib, cut.mig) == ("H100-SXM 1g.10gb", 9984, {})
+    assert cut.bandwidth == pytest.approx(whole.bandwidth / 8, rel=0.03)
+    assert cut.flops["fp16"] == pytest.approx(whole.flops["fp16"] / 7)
+    assert whole.cut("7g.80gb").usable_mib == whole.usable_mib
+
+
+@pytest.mark.parametrize(
+    ("name", "profile", "said"),
+    [
+        ("L40S", "1g.10gb", "L40S cannot be cut into '1g.10gb'"),
+        ("H100-SXM", "1g.18gb", "Write one of 1g.10gb"),
+        ("A100-40", "1g.5gb", r"the memory of 1g\.5gb of A100-40 is not known"),
+    ],
+)
+def test_slices_that_are_not_known(name: str, profile: str, said: str) -> None:
+    with pytest.raises(SizingError, match=said):
+        find_gpu(name).cut(profile)
+
+
 @pytest.mark.parametrize(
     ("spelling", "name"),
     [
