@@ -24,6 +24,9 @@ SHIFT = timedelta(hours=3)
 """more than any clock ever jumps: openings are looked for from this much earlier on, as a clock that goes back by an
 hour puts an opening before the time that the search began at"""
 
+AT_ONCE = "to do it now, run `pulumi config rm --path 'slipway:rollout.windows'`, `pulumi up`, and put the windows back"
+"""the way around a closed window"""
+
 
 def check_cron(text: str) -> None:
     """Raises `BadValueError` when `text` is no cron expression of five fields, or one that no day ever matches."""

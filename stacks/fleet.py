@@ -67,11 +67,12 @@ class Fleet(pulumi.ComponentResource):
 
     def _place(self, args: FleetArgs, host: Host, gate: Gate | None, service: ServiceDesired, peers: Peers) -> Service:
         child = pulumi.ResourceOptions(parent=self)
+        windows = [window.model_dump(mode="json") for window in args.plan.windows] or None
         converged = HostResource(
             host.name,
             connection=host.connection,
             desired=args.plan.host.model_dump(mode="json"),
-            windows=[window.model_dump(mode="json") for window in args.plan.windows] or None,
+            windows=windows,
             peers=peers.hosts or None,
             peers_out=peers.out or None,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[gate] if gate else [], deleted_with=host.machine),
@@ -89,6 +90,7 @@ class Fleet(pulumi.ComponentResource):
             desired=_service(service, args, certificate),
             api_key=args.keys.api_key,
             credentials=args.model_credentials,
+            windows=windows,
             peers=peers.hosts or None,
             peers_out=peers.out or None,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[converged], deleted_with=host.machine),

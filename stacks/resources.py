@@ -229,6 +229,7 @@ class Service(pulumi.CustomResource):
         desired: Object,
         api_key: pulumi.Input[str],
         credentials: Object | None = None,
+        windows: Sequence[Object] | None = None,
         triggers: Object | None = None,
         peers: Sequence[Object] | None = None,
         peers_out: pulumi.Input[int] | None = None,
@@ -237,7 +238,7 @@ class Service(pulumi.CustomResource):
         """`connection`, `desired`: fields of `slipway.desired.Connection` and `ServiceDesired`.
 
         `credentials`, for a private model source: `token`, or `access_key`, `secret_key`, `session_token`, `region`.
-        `peers`, `peers_out`: as of a `Host`.
+        `peers`, `peers_out`: as of a `Host`. Outside of its `windows` no other model or image begins to serve.
         """
         super().__init__(
             "slipway:index:Service",
@@ -247,6 +248,7 @@ class Service(pulumi.CustomResource):
                 "desired": desired,
                 "api_key": api_key,
                 "credentials": credentials,
+                "windows": windows,
                 "triggers": triggers,
                 "peers": peers,
                 "peers_out": peers_out,

@@ -84,6 +84,11 @@ class Resource(ABC):
         del outputs, inputs, now
         return ()
 
+    def warnings(self, inputs: Values, outputs: Values, now: float) -> Iterable[str]:
+        """What a preview of an update should say beside its differences. `outputs` is the state."""
+        del inputs, outputs, now
+        return ()
+
     def preview(self, inputs: Values, outputs: Values | None) -> Values:
         """Outputs as far as they are known before the work is done; `outputs` is the state of an update."""
         del inputs

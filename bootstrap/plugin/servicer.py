@@ -151,6 +151,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         def run(resource: Resource, operation: Operation) -> provider_pb2.UpdateResponse:
             inputs = resource.with_defaults(news.values)
             if request.preview:
+                for text in resource.warnings(inputs, state.values, operation.now()):
+                    operation.log.warning(f"{operation.name}: {text}")
                 outputs = resource.preview(inputs, state.values)
             else:
                 outputs = resource.update(operation, request.id, inputs, state.values)

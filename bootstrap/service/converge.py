@@ -22,12 +22,14 @@ from bootstrap.service.gate import Gate, GateReport
 from bootstrap.service.layout import bundles_path
 from bootstrap.service.model_files import ensure_model
 from bootstrap.service.state import Record, ServiceState, read_state
+from bootstrap.service.waiting import waiting
 from bootstrap.session import Command, Session, quote
 from bootstrap.spare import Others, require_spare
 from bootstrap.waits import Waits
 from slipway.desired import ModelFile, ServiceDesired
 from slipway.errors import CancelledError, HostError, ServiceError, SlipwayError, UnreachableError, VerifyError
 from slipway.model_sources import Credentials
+from slipway.windows import AT_ONCE
 
 
 @dataclass(frozen=True)
@@ -50,16 +52,18 @@ def converge_service(
     credentials: Credentials | None = None,
     waits: Waits | None = None,
     others: Others | None = None,
+    closed: str | None = None,
 ) -> ServiceReport:
     """Converges and returns what changed. One round trip when nothing does. It drains only if the `others` can carry
-    what the host lets go of.
+    what the host lets go of. `closed` says when the next maintenance window opens, where none is open: another model
+    or image then waits for it.
 
     Raises `ServiceError` (the gate; it says whether the old bundle serves again), `ModelError`, `HostError` or
     `CancelledError`. After each of them the next call goes on from there.
     """
     bundle.check_secrets(session.name, desired, api_key)
     session.mask(api_key)
-    return _Converge(session, desired, api_key, log, waits or Waits(cancel), credentials, others).run()
+    return _Converge(session, desired, api_key, log, waits or Waits(cancel), credentials, others, closed).run()
 
 
 @dataclass
@@ -71,6 +75,7 @@ class _Converge:
     waits: Waits
     credentials: Credentials | None
     others: Others | None
+    closed: str | None
     changed: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -81,6 +86,12 @@ class _Converge:
         old = state.record
         if old and is_converged(manifest, state):
             return ServiceReport(completion=old.completion, seconds=self.seconds)
+        if self.closed and (what := waiting(self.desired, state)):
+            raise VerifyError(
+                f"{what} is to serve, and {self.closed}",
+                where=self.session.name,
+                fix=f"Run `pulumi up` again then; or, {AT_ONCE}",
+            )
         self._check_images(state)
         self._ensure_model(self.desired.model, state)
         serving = old.serving if old else None

@@ -205,7 +205,7 @@ class CollectorSettings(Section):
 
 
 class WindowSettings(Section):
-    """A time in which hosts may go to another release."""
+    """A time in which hosts may go to another release, model or image."""
 
     cron: str
     """When it opens, as five fields of cron: "0 2 * * 1-5" is 02:00 from Monday to Friday."""
@@ -242,10 +242,12 @@ class LimitsSettings(Section):
     max_unavailable: Wave | None = None
     limits: LimitsSettings = LimitsSettings()
     """What keeps the gate shut."""
-    """Most hosts out of service at once; it caps every wave. A share is rounded down, to one host at least."""
+    max_unavailable: Wave | None = None
+    """Most hosts out of service at once; it caps every wave, and hosts that are out for other reasons count. A share is
+    rounded down, to one host at least."""
     windows: tuple[WindowSettings, ...] = ()
-    """Times in which hosts may go to another release; at any time when left out. A first install, drift and an update
-    that has begun do not wait."""
+    """Times in which hosts may go to another release, model or image; at any time when left out. A first install, drift
+    and an update that has begun do not wait."""
 
 
 class DrainSettings(Section):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from threading import Event
 from typing import TYPE_CHECKING
 
-from bootstrap.plugin.codec import UNKNOWN, Values
+from bootstrap.plugin.codec import Values
 from bootstrap.plugin.operation import Operation
 from bootstrap.plugin.resource import Failure, Input, Output
 from bootstrap.plugin.resources import drift
@@ -16,7 +15,9 @@ from bootstrap.plugin.resources.connecting import CONNECTION, open_session, pars
 from bootstrap.plugin.resources.on_host import OnHost
 from bootstrap.plugin.resources.others import INPUTS as OTHERS
 from bootstrap.plugin.resources.others import others, peer_failures
-from bootstrap.plugin.resources.validation import parse, problems
+from bootstrap.plugin.resources.validation import parse
+from bootstrap.plugin.resources.windows import INPUT as WINDOWS
+from bootstrap.plugin.resources.windows import closed, window_failures
 from slipway.errors import HostError
 
 if TYPE_CHECKING:
@@ -52,10 +53,7 @@ class Host(OnHost[HostEdge]):
         Input("desired", "object", "what the release asks of it: slipway.desired.HostDesired"),
         Input("triggers", "object", "values whose change asks for another convergence", required=False),
         *OTHERS,
-        # Asked when another release is to come; to open or close a window is nothing to do on a host.
-        Input(
-            "windows", "array", "when it may go to another release: slipway.desired.Window", required=False, quiet=True
-        ),
+        WINDOWS,
     )
     outputs = (
         Output("host_key", "string", "the OpenSSH host key line that was met", stable=True),
@@ -77,12 +75,15 @@ class Host(OnHost[HostEdge]):
         return HostDesired
 
     def check(self, inputs: Values) -> list[Failure]:
-        from slipway.desired import Window  # noqa: PLC0415
+        return [*super().check(inputs), *window_failures(inputs), *peer_failures(inputs)]
 
-        windows = inputs.get("windows") or ()
-        found = () if windows is UNKNOWN else enumerate(windows)
-        wrong = [problem for index, window in found for problem in problems(Window, window, ("windows", index))]
-        return [*super().check(inputs), *wrong, *peer_failures(inputs)]
+    def warnings(self, inputs: Values, outputs: Values, now: float) -> list[str]:
+        wanted, carries = inputs["desired"]["release"], outputs.get("release")
+        shut = closed(inputs, now) if carries not in (None, wanted) else None
+        if shut is None:
+            return []
+        return [f"it carries {carries} and is to get {wanted}, and {shut}. `pulumi up` stops here until then, unless "
+                "the host has begun with it or goes back to the release before"]  # fmt: skip
 
     def create(self, operation: Operation, inputs: Values) -> tuple[str, Values]:
         connection = parse_connection(inputs)
@@ -101,13 +102,10 @@ class Host(OnHost[HostEdge]):
         update that has begun, a host that is out of service and the way back to the release before this one are gone on
         with at any time; a host that was put back to its old release would start anew.
         """
-        from slipway.desired import Window  # noqa: PLC0415
-        from slipway.windows import next_opening, open_until, opening_text  # noqa: PLC0415
+        from slipway.windows import AT_ONCE  # noqa: PLC0415  pydantic loads slowly
 
-        windows = [parse(Window, window) for window in inputs.get("windows") or ()]
-        now = datetime.fromtimestamp(operation.now(), UTC)
-        wanted = inputs["desired"]["release"]
-        if not windows or outputs.get("release") == wanted or open_until(windows, now) is not None:
+        wanted, shut = inputs["desired"]["release"], closed(inputs, operation.now())
+        if shut is None or outputs.get("release") == wanted:
             return
         edge = self.edge
         with open_session(edge.connect, operation, connection) as session:
@@ -116,13 +114,10 @@ class Host(OnHost[HostEdge]):
             return
         if wanted in (receipt.release, receipt.target, receipt.previous):
             return
-        opening = next_opening(windows, now)
-        when = f"the next opens {opening_text(opening)}" if opening else "none ever opens again"
         raise HostError(
-            f"it carries {receipt.release} and is to get {wanted}, and no maintenance window is open; {when}",
+            f"it carries {receipt.release} and is to get {wanted}, and {shut}",
             where=connection.name,
-            fix="Run `pulumi up` again then; or, to do it now, run "
-            "`pulumi config rm --path 'slipway:rollout.windows'`, `pulumi up`, and put the windows back",
+            fix=f"Run `pulumi up` again then; or, {AT_ONCE}",
         )
 
     def _converge(self, operation: Operation, resource_id: str, connection: Connection, inputs: Values) -> Values:

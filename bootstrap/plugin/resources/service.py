@@ -18,6 +18,8 @@ from bootstrap.plugin.resources.on_host import OnHost
 from bootstrap.plugin.resources.others import INPUTS as OTHERS
 from bootstrap.plugin.resources.others import others, peer_failures
 from bootstrap.plugin.resources.validation import parse
+from bootstrap.plugin.resources.windows import INPUT as WINDOWS
+from bootstrap.plugin.resources.windows import closed, window_failures
 
 if TYPE_CHECKING:
     from bootstrap.log import Log
@@ -38,7 +40,7 @@ class ServiceEdge:
 
     connect: Connect
     converge: Callable[..., ServiceReport]
-    """(session, desired, api_key, log, cancel, *, credentials, others)"""
+    """(session, desired, api_key, log, cancel, *, credentials, others, closed)"""
     read: Callable[[Session, ServiceDesired], tuple[Drift, ...]]
     remove: Callable[[Session, ServiceDesired, Log, Event], None]
     patience: float | None = None
@@ -57,6 +59,7 @@ class Service(OnHost[ServiceEdge]):
         Input("credentials", "object", "what a private model source asks for", required=False, secret=True),
         Input("triggers", "object", "values whose change asks for another convergence", required=False),
         *OTHERS,
+        WINDOWS,
     )
     outputs = (
         Output("release", "string", "the release that it was rendered from"),
@@ -84,11 +87,21 @@ class Service(OnHost[ServiceEdge]):
         return [
             *super().check(inputs),
             *peer_failures(inputs),
+            *window_failures(inputs),
             *(Failure(("credentials", name), f"known are {', '.join(CREDENTIALS)}") for name in unknown),
         ]
 
     def preview(self, inputs: Values, outputs: Values | None) -> Values:
         return {**super().preview(inputs, outputs), "fingerprint": fingerprint(inputs)}
+
+    def warnings(self, inputs: Values, outputs: Values, now: float) -> list[str]:
+        new, old = inputs["desired"], outputs.get("desired") or {}
+        moved = [name for name in ("model", "images") if new.get(name) != old.get(name)]
+        shut = closed(inputs, now) if moved and new.get("release") == old.get("release") else None
+        if shut is None:
+            return []
+        return [f"another {moved[0].removesuffix('s')} is to serve, and {shut}. `pulumi up` stops here until then, "
+                "unless the host has begun with it or goes back to the one before"]  # fmt: skip
 
     def create(self, operation: Operation, inputs: Values) -> tuple[str, Values]:
         resource_id = f"{inputs['connection']['name']}/{inputs['desired']['name']}"
@@ -113,6 +126,7 @@ class Service(OnHost[ServiceEdge]):
                 operation.cancel,
                 credentials=Credentials(**inputs["credentials"]) if "credentials" in inputs else None,
                 others=others(edge, operation, connection, inputs, f"{desired.gate.proxy}/ready"),
+                closed=None if outputs.get("fingerprint") == fingerprint(inputs) else closed(inputs, operation.now()),
             )
         return {
             **seen,

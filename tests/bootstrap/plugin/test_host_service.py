@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import UTC, datetime
 
 import pytest
 
@@ -44,6 +45,7 @@ class Edge:
     fault: Exception | None = None
     unreachable: bool = False
     others: object = None
+    closed: str | None = None
 
     def connect(self, connection, log, cancel, *, deadline=120.0):
         self.connections.append(connection)
@@ -62,8 +64,8 @@ class Edge:
             facts={}, changed=("packages",), release=desired.release, boot_id="boot-1", seconds={"packages": 9.5}
         )
 
-    def converge_service(self, session, desired, api_key, log, cancel, *, credentials=None, others=None):
-        self.others = others
+    def converge_service(self, session, desired, api_key, log, cancel, *, credentials=None, others=None, closed=None):
+        self.others, self.closed = others, closed
         self.done.append(("service", desired.name, api_key, credentials))
         log.info(f"asking with {api_key}")
         if self.fault:
@@ -236,6 +238,43 @@ def test_a_service_that_fails_its_gate_is_kept(service, edge):
         service.create(service_inputs())
     assert str(caught.value) == "h1: the proxy refused [secret]. Look at its log."
     assert caught.value.init_failed.id == "h1/chat"
+
+
+WINDOW = {"cron": "0 2 * * *", "seconds": 3600}
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp()
+OTHER_IMAGE = {**SERVICE, "images": ["sha256:b"]}
+
+
+def test_a_service_knows_that_no_window_is_open(edge):
+    """Whether that holds it back its host decides, which knows what it serves with. Drift never waits."""
+    shut = "no maintenance window is open; the next opens Thu 2026-11-26 02:00 UTC"
+    resource = Service(ServiceEdge(edge.connect, edge.converge_service, edge.read, edge.remove))
+    with provider(resource, now=lambda: NOON) as service:
+        _, made = service.create(service_inputs(windows=[WINDOW]))
+        service.update(made, service_inputs(windows=[WINDOW]))
+        assert edge.closed is None
+        service.update(made, service_inputs(windows=[WINDOW], desired=OTHER_IMAGE))
+        assert edge.closed == shut
+        service.update(made, service_inputs(desired=OTHER_IMAGE))
+        assert edge.closed is None
+        assert not service.diff(service_inputs(windows=[WINDOW]), service_inputs()).detailedDiff
+        assert list(service.check(service_inputs(windows=[{"cron": "0 2 * * *"}]))[1]) == ["windows[0].seconds"]
+
+
+def test_a_preview_of_a_service_warns_of_a_closed_window(edge):
+    resource = Service(ServiceEdge(edge.connect, edge.converge_service, edge.read, edge.remove))
+    with provider(resource, now=lambda: NOON) as service:
+        _, made = service.create(service_inputs())
+        for desired in (
+            {**SERVICE, "model": {"source": "https://a/b", "sha256": "0", "size": 1, "path": "/m"}},
+            OTHER_IMAGE,
+            {**OTHER_IMAGE, "release": "2026.12-cpu"},
+            SERVICE,
+        ):
+            service.update(made, service_inputs(windows=[WINDOW], desired=desired), preview=True)
+        assert [text.partition(",")[0] for text in service.sink.texts("warning").splitlines()] == [
+            "it: another model is to serve", "it: another image is to serve",
+        ]  # fmt: skip
 
 
 def test_a_service_drifts_too(service, edge):

@@ -89,6 +89,28 @@ def test_outside_of_its_windows_a_host_keeps_its_release(world: World) -> None:
     assert len(world.host.commands) == commands + 1, "only the receipt was read"
 
 
+def test_a_preview_warns_of_a_closed_window(world: World) -> None:
+    """And connects to nobody. Where the release stays, or a window is open, there is nothing to say."""
+    assert world.served is not None
+    made, connected = world.install(), world.connected
+
+    def warned(release: str, windows: Any = WINDOWS) -> list[str]:
+        assert world.served is not None
+        before = len(world.served.sink.texts("warning").splitlines())
+        world.served.update(made, world.inputs(release, windows), resource_id="h1", preview=True)
+        return list(world.served.sink.texts("warning").splitlines()[before:])
+
+    assert warned("new") == [
+        "it: it carries old and is to get new, and no maintenance window is open; the next opens Fri 2026-11-27 02:00 "
+        "Europe/Helsinki. `pulumi up` stops here until then, unless the host has begun with it or goes back to the "
+        "release before"
+    ]
+    assert warned("old") == warned("new", None) == warned("new", UNKNOWN) == []
+    world.time = NIGHT
+    assert warned("new") == []
+    assert world.connected == connected
+
+
 def test_inside_a_window_it_does_not(world: World) -> None:
     made = world.install()
     world.time = NIGHT

@@ -54,7 +54,7 @@ class World:
         scripts = [script for session in self.sessions for script in session.scripts]
         return {url for script in scripts for url in re.findall(r"https://\S+/ready", script)}
 
-    def converge_service(self, *_: Any, others: Others | None, credentials: Any) -> ServiceReport:
+    def converge_service(self, *_: Any, others: Others | None, credentials: Any, closed: Any) -> ServiceReport:
         self.others = others
         return ServiceReport()
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from bootstrap.service import ServiceReport, converge_service
-from bootstrap.spare import Others
 from bootstrap.testing import RecordingLog
 from slipway.desired import Drain, HealthGate, HostFile, ServiceDesired, Unit
 from tests.bootstrap.service.sandbox import SandboxSession
@@ -91,8 +90,8 @@ class World:
         }
         return ServiceDesired(**{**values, **changes})
 
-    def converge(self, desired: ServiceDesired, key: str = KEY, others: Others | None = None) -> ServiceReport:
-        return converge_service(self.session, desired, key, self.log, self.cancel, others=others)
+    def converge(self, desired: ServiceDesired, key: str = KEY, **options: Any) -> ServiceReport:
+        return converge_service(self.session, desired, key, self.log, self.cancel, **options)
 
     def answer_engine(self, method: str, path: str, _: dict[str, str]) -> Reply:
         self.asked.append(f"engine {path}")

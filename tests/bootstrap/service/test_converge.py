@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bootstrap.service import read_service, remove_service
 from bootstrap.session import Command
 from bootstrap.spare import Others
-from slipway.desired import HostFile, Unit
+from slipway.desired import HostFile, ModelFile, Unit
 from slipway.errors import CancelledError, PortInUseError, ServiceError, UnreachableError, VerifyError
 from tests.bootstrap.service.conftest import CONFIG, KEY, SECRET, UNITS, World
 
@@ -289,3 +291,46 @@ def test_a_service_drains_only_where_the_fleet_can_spare_it(world: World) -> Non
     # One that does not serve lets go of nothing.
     world.ready = 503
     assert "unit engine.service" in world.converge(world.desired("m2"), others=others).changed
+
+
+MODEL = ModelFile(source="https://models.invalid/m", sha256="0" * 64, size=1, path="/var/lib/slipway/models/m")
+
+
+@pytest.mark.parametrize(
+    ("change", "waits"),
+    [
+        ({"images": ("sha256:def",)}, "another image is to serve, and no window; the next opens on Monday"),
+        ({"model": MODEL}, "another model is to serve, and no window; the next opens on Monday"),
+        ({"config": "m2"}, None),
+        # Of another release the host itself has waited.
+        ({"images": ("sha256:def",), "release": "2026.11"}, None),
+    ],
+)
+def test_another_model_or_image_waits_for_a_window(world: World, change: dict[str, Any], waits: str | None) -> None:
+    closed = "no window; the next opens on Monday"
+    world.converge(world.desired(), closed=closed)  # a first install does not wait
+    world.session.forget()
+    if waits is None:
+        world.converge(world.desired(**change), closed=closed)
+        return
+    with pytest.raises(VerifyError, match=waits):
+        world.converge(world.desired(**change), closed=closed)
+    assert len(world.session.commands) == 1, "nothing was touched, only read"
+
+
+def test_what_has_begun_and_the_way_back_do_not_wait(world: World) -> None:
+    old, new, closed = world.desired(), world.desired("m2", images=("sha256:def",)), "no window"
+    world.converge(old)
+
+    def stop(command: Command) -> None:
+        if command.why.startswith("start "):
+            raise UnreachableError("gone", where="h1", fix="")
+
+    world.session.before = stop
+    with pytest.raises(UnreachableError):
+        world.converge(new)
+    world.session.before = None
+    world.converge(new, closed=closed)
+    world.converge(old, closed=closed)
+    with pytest.raises(VerifyError, match="another image"):
+        world.converge(world.desired(images=("sha256:third",)), closed=closed)
