@@ -32,6 +32,9 @@ class AwsSettings(CloudSection):
     """
     instance_type: InstanceType | None = None
     """Type of every server or node, such as g6e.xlarge; what slipway:gpu chooses when left out."""
+    system_instance_type: InstanceType = "m7i.large"
+    """Type of the one node without a GPU that a cluster runs its own pods on, where slipway:pool.taint keeps them off
+    the others."""
     image: ImageId | None = None
     """AMI that new servers are born from, of the release's OS, in that region."""
     user: Login = "root"

@@ -67,7 +67,7 @@ OF_HOSTS = (
     "image", "user", "disk", "cache", "cache_retain", "ssh_from", "clients_from", "anti_affinity", "static_address",
     "spot", "load_balancer", "instance_args",
 )  # fmt: skip
-OF_POOLS = ("second_zone", "cluster_args", "pool_args")
+OF_POOLS = ("second_zone", "system_instance_type", "cluster_args", "pool_args")
 
 
 def section(settings: Settings) -> Iterator[Finding]:

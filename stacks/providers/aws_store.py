@@ -51,15 +51,15 @@ def store(args: HostsArgs, weights: WeightsSettings, network: Network, opts: pul
         endpoint=endpoint,
         filled_at=endpoint,
         region=region,
-        reader=_user("reader", name, bucket_policy(weights.bucket, READS), opts),
-        writer=_user("writer", name, bucket_policy(weights.bucket, FILLS, LISTS), opts),
+        reader=_user("reader", f"{name}-reader-{region}", bucket_policy(weights.bucket, READS), opts),
+        writer=_user("writer", f"{name}-writer-{region}", bucket_policy(weights.bucket, FILLS, LISTS), opts),
     )
 
 
 def _user(role: str, name: str, policy: dict[str, object], opts: pulumi.ResourceOptions) -> StoreKeys:
-    """A user who may do what the policy says and nothing else, and its key."""
+    """A user who may do what the policy says and nothing else, and its key. Its name is one of the whole account."""
     resource = f"weights-{role}"
-    user = aws.iam.User(resource, name=short_name(f"{name}-{role}", USER_NAME_MOST), opts=opts)
+    user = aws.iam.User(resource, name=short_name(name, USER_NAME_MOST), opts=opts)
     allowed = aws.iam.UserPolicy(resource, user=user.name, policy=json.dumps(policy), opts=opts)
     key = aws.iam.AccessKey(
         resource,

@@ -30,8 +30,9 @@ def answer(type_: str, name: str, inputs: Mapping[str, Any]) -> tuple[str, dict[
     kind = type_.removeprefix("aws:")
     number = zlib.crc32(f"{type_} {name}".encode())
     identity = f"{IDS[kind]}-0{number:016x}" if kind in IDS else str(inputs.get("name", name))
-    last = kind.rsplit(":", 1)[-1]
-    arn = f"arn:aws:{kind.split('/', 1)[0]}:eu-north-1:{ACCOUNT}:{last.lower()}/{name}"
+    service, last = kind.split("/", 1)[0], kind.rsplit(":", 1)[-1]
+    region = "" if service == "iam" else "eu-north-1"
+    arn = f"arn:aws:{service}:{region}:{ACCOUNT}:{last.lower()}/{name}"
     more: dict[str, Any] = {"arn": arn}
     if kind == "ec2/instance:Instance":
         more |= {"publicIp": f"192.0.2.{number % 250}", "privateIp": f"10.77.0.{number % 250}"}
