@@ -76,10 +76,10 @@ def _built_images() -> Mapping[str, BuiltImage]:
     return artifacts(ROOT).images
 
 
-def _templates() -> Mapping[str, str]:
+def _templates(folder: str) -> Mapping[str, str]:
     from slipway.render import load_templates
 
-    return load_templates(ROOT / "templates" / "host")
+    return load_templates(ROOT / "templates" / folder)
 
 
 def _read_start(path: str, limit: int) -> tuple[bytes, int]:

@@ -16,6 +16,7 @@ from slipway.gpus import Gpu
 from slipway.limits import Limits
 from slipway.models import ResolvedModel
 from slipway.plan_types import CollectorPlan, EnginePlan, HostPlan, Plan, ProxyPlan, ReplicaPlan, ScalingPlan
+from slipway.pods import pod_plan
 from slipway.pools import cluster_plan, dns_label
 from slipway.releases import GpuWish, Lock, Release, check_lock, gpu_desired
 from slipway.rollout import Policy, plan_waves
@@ -71,19 +72,23 @@ def make_plan(
     replicas = _replicas(settings, engine, 1 if settings.kind == "node-pool" else settings.engine.replicas)
     gate = _gate(settings, model, engine, replicas)
     drain = Drain(settle=settle_seconds(settings), deadline=settings.drain.deadline)
-    cluster = cluster_plan(settings, stack) if settings.kind == "node-pool" else None
     names = host_names(settings, stack)
     domains = host_domains(settings, names)
     _check_renewal(settings, names)
     waves = plan_waves(names, _policy(settings), domains)
+    file = ModelFile(
+        source=model.source.text, sha256=model.sha256, size=model.size, path=model.path, endpoint=model.endpoint
+    )
+    cluster = None
+    if settings.kind == "node-pool":
+        pod = pod_plan(settings, engine, file, gate, drain)
+        cluster = cluster_plan(settings, stack, pod, _scaling(advice))
     return Plan(
         stack=stack,
         provider=settings.provider,
         release=release.name,
         model_name=model.name,
-        model=ModelFile(
-            source=model.source.text, sha256=model.sha256, size=model.size, path=model.path, endpoint=model.endpoint
-        ),
+        model=file,
         context=model.context,
         engine=engine,
         replicas=replicas,
@@ -152,6 +157,9 @@ class _Images:
         return Image(name="engine-custom", reference=reference)
 
     def named(self, name: str) -> Image:
+        pulled = self.settings.cluster.images.get(name)
+        if pulled is not None:
+            return Image(name=name, reference=pulled)
         archive = self.settings.container.archives.get(name)
         if archive is not None:
             return Image(name=name, reference=archive.image_id, archive=archive.path, archive_sha256=archive.sha256)
@@ -177,6 +185,10 @@ class _Images:
         return Image(name=name, reference=f"{repository}@{digest}")
 
     def _from_recipe(self, name: str, recipe: str, where: str) -> Image:
+        if self.settings.kind == "node-pool":
+            what = f"the image {name} is built from a recipe, and a cluster pulls its images"
+            fix = f"Push it to a registry of yours, and write slipway:cluster.images.{name}: repository@sha256:…"
+            raise PlanError(what, where=where, fix=fix)
         image = self.built.get(recipe)
         if image is None:
             fix = f"Run `make images`, or give it as slipway:container.archives.{name}"

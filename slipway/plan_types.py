@@ -172,11 +172,61 @@ class PoolPlan:
 
 
 @dataclass(frozen=True)
+class PodPlan:
+    """One pod that serves: an engine, with the proxy and the collector beside it."""
+
+    settle_seconds: int
+    """from the drain until nobody sends new requests"""
+    drain_seconds: int
+    """that open requests get after that"""
+    grace_seconds: int
+    """all that a pod gets to end"""
+    startup_seconds: int
+    """until the engine answers"""
+    probe_seconds: int
+    """between two probes while it starts"""
+    cpus: int
+    memory_bytes: int
+    storage_bytes: int
+    """on the node's own disk, for the model; 0 where a claim holds it"""
+    claim: str | None
+    """PersistentVolumeClaim that holds the model"""
+    surge: bool
+    """whether a change starts a pod before it stops one"""
+
+
+@dataclass(frozen=True)
+class ScalerPlan:
+    """Bounds and threshold of a scaler that asks Prometheus how many requests wait."""
+
+    least: int
+    most: int
+    prometheus: str
+    waiting: float
+    """requests that wait, a pod"""
+    cold_start: int
+    """seconds until a new pod serves"""
+
+
+@dataclass(frozen=True)
+class RoutePlan:
+    """A route from a Gateway."""
+
+    gateway: str
+    namespace: str | None
+    hostname: str | None
+
+
+@dataclass(frozen=True)
 class ClusterPlan:
     """Where pods run: a cluster that exists (`context` is its name in the kubeconfig), or one that a cloud makes."""
 
+    name: str
+    """of every object in `namespace`"""
     namespace: str
     pool: PoolPlan
+    pod: PodPlan
+    node_selector: dict[str, str]
     replicas: int
     """pods that serve"""
     gpu_layer: Literal["plugin", "operator", "none"]
@@ -185,6 +235,14 @@ class ClusterPlan:
     version: str | None = None
     private: bool = True
     api_from: tuple[str, ...] = ()
+    scaler: ScalerPlan | None = None
+    route: RoutePlan | None = None
+    clients: tuple[dict[str, str], ...] = ({},)
+    """labels of namespaces whose pods may connect"""
+    clients_from: tuple[str, ...] = ()
+    """addresses that may connect, as CIDR"""
+    monitoring: str | None = None
+    """namespace of the Prometheus operator that scrapes the pods"""
 
 
 @dataclass(frozen=True)

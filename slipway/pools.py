@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from typing import Literal
 
-from slipway.plan_types import ClusterPlan, PoolPlan, Taint
+from slipway.plan_types import ClusterPlan, PodPlan, PoolPlan, RoutePlan, ScalerPlan, ScalingPlan, Taint
 from slipway.settings import Settings
 from slipway.settings.resolving import cloud_of, offer_of
 
@@ -15,23 +16,52 @@ STACK_LABEL, RELEASE_LABEL, POOL_LABEL = "slipway.dev/stack", "slipway.dev/relea
 GPU_TAINT = Taint("nvidia.com/gpu", "present", "NoSchedule")
 """as managed clusters set it on GPU nodes: https://cloud.google.com/kubernetes-engine/docs/how-to/gpus"""
 
+WAITING = 1.0
+"""requests that wait, a pod, above which another is started, where neither stack file nor advice says"""
+
 MOST_STACK = 31
 """characters of the stack's name in that of a pool, which GKE takes 40 of, with a hyphen and the generation"""
 
 
-def cluster_plan(settings: Settings, stack: str) -> ClusterPlan:
-    """The cluster and the pool of `kind: node-pool`."""
-    cluster, pool = settings.cluster, settings.pool
+def cluster_plan(settings: Settings, stack: str, pod: PodPlan, scaling: ScalingPlan | None) -> ClusterPlan:
+    """The cluster and the pool of `kind: node-pool`.
+
+    Pods go to the pool that is made for them; in a cluster that exists, to nodes with the labels of `slipway:pool`.
+    """
+    cluster, pool = settings.cluster, pool_plan(settings, stack)
+    gateway = cluster.gateway
+    exists = settings.provider == "kubernetes"
     return ClusterPlan(
+        name=dns_label(stack),
         namespace=cluster.namespace or f"slipway-{dns_label(stack)}"[:63].rstrip("-"),
-        pool=pool_plan(settings, stack),
-        replicas=cluster.replicas or pool.nodes * settings.engine.replicas,
+        pool=pool,
+        pod=pod,
+        node_selector=dict(settings.pool.labels) if exists else {POOL_LABEL: pool.name},
+        replicas=cluster.replicas or settings.pool.nodes * settings.engine.replicas,
         gpu_layer=cluster.gpu_layer if settings.engine.gpus else "none",
         context=cluster.context,
         kubeconfig=cluster.kubeconfig,
         version=cluster.version,
         private=cluster.private,
         api_from=cluster.api_from,
+        scaler=_scaler(settings, pod, scaling),
+        route=RoutePlan(gateway.name, gateway.namespace, gateway.hostname) if gateway else None,
+        clients=cluster.clients,
+        clients_from=cluster.clients_from,
+        monitoring=cluster.monitoring,
+    )
+
+
+def _scaler(settings: Settings, pod: PodPlan, scaling: ScalingPlan | None) -> ScalerPlan | None:
+    wanted = settings.cluster.scaling
+    if wanted is None:
+        return None
+    return ScalerPlan(
+        least=wanted.min,
+        most=wanted.max,
+        prometheus=wanted.prometheus,
+        waiting=wanted.waiting or (scaling.waiting if scaling else WAITING),
+        cold_start=math.ceil(scaling.cold_start) if scaling else pod.startup_seconds,
     )
 
 

@@ -67,7 +67,13 @@ def _provision_cluster(plan: Plan, wanted: ClusterPlan, settings: Settings) -> N
     """The cluster and its pool. Outputs are those of hosts, with the cluster and no hosts."""
     keys = StackKeys("keys", stack=plan.stack, api_key=secret("api_key"))
     cluster = create_cluster(HostsArgs(plan, settings, keys), pulumi.ResourceOptions())
+    # The SDK of Kubernetes is large, and stacks of hosts have no use for it.
+    from stacks.cluster import ClusterArgs, ClusterService  # noqa: PLC0415
+
+    credentials = _model_credentials(settings, cluster.store)
+    ClusterService(plan.stack, ClusterArgs(plan, wanted, cluster, keys, credentials))
     offer = offer_of(settings)
+    pulumi.export("endpoint", cluster_endpoint(wanted))
     pulumi.export("model", plan.model_name)
     pulumi.export("release", plan.release)
     pulumi.export("hosts", [])
@@ -115,3 +121,9 @@ def _shown(host: Host, offer: Offer | None) -> dict[str, pulumi.Input[object]]:
 def endpoint(host: Host) -> pulumi.Output[str]:
     """Base URL of the OpenAI-compatible API on a host, or of the load balancer in front of it."""
     return pulumi.Output.format("https://{0}:{1}/v1", host.front or host.address, host.port)
+
+
+def cluster_endpoint(wanted: ClusterPlan) -> str:
+    """Base URL of the API for clients: of the Gateway's name where there is one, else inside of the cluster."""
+    outside = wanted.route.hostname if wanted.route is not None else None
+    return f"https://{outside or f'{wanted.name}.{wanted.namespace}.svc'}/v1"

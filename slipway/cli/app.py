@@ -207,14 +207,18 @@ def _add_render(app: typer.Typer, effects: Effects) -> None:
         file: StackFile,
         out: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder to write the files under.")],
     ) -> None:
-        """Write the files that a host would get. Those that hold secrets are left out."""
+        """Write the files that a host would get, or the manifests of a cluster. What holds secrets is left out."""
+        from slipway.manifests import render_cluster
         from slipway.render import render_host
 
         made, _, _ = planned(effects, file)
-        files = render_host(effects.templates(), made)
+        host = effects.templates("host")
+        of_cluster = made.cluster is not None
+        files = render_cluster(host, effects.templates("cluster"), made) if of_cluster else render_host(host, made)
         for item in files:
-            write(effects, out.rstrip("/") + item.path, item.content)
-            typer.echo(out.rstrip("/") + item.path)
+            path = f"{out.rstrip('/')}/{item.path.lstrip('/')}"
+            write(effects, path, item.content)
+            typer.echo(path)
 
 
 def read_settings(effects: Effects, file: str) -> Settings:

@@ -51,8 +51,8 @@ class Effects:
     """{image: digest} of built images to pin in a lock; empty pins none"""
     built_images: Callable[[], Mapping[str, BuiltImage]]
     """images built on this computer, by the name of their recipe"""
-    templates: Callable[[], Mapping[str, str]]
-    """texts of the template folder, as `slipway.render.load_templates` returns them"""
+    templates: Callable[[str], Mapping[str, str]]
+    """texts of a template folder, `host` or `cluster`, as `slipway.render.load_templates` returns them"""
     read_start: Callable[[str, int], tuple[bytes, int]]
     """the first bytes of a file, at most so many, and its size in all"""
     host_statuses: Callable[[str, float | None], Iterable[Sequence[HostStatus]]]

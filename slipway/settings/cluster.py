@@ -12,6 +12,7 @@ from slipway.units import Bytes
 
 Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 Context = Annotated[str, StringConstraints(pattern=r"^\S{1,253}$")]
+Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 KubernetesVersion = Annotated[str, StringConstraints(pattern=r"^1\.[0-9]{2}(\.[0-9]+)?$")]
 LabelKey = Annotated[
     str, StringConstraints(pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
@@ -39,6 +40,30 @@ class PoolSettings(Section):
     """Keep pods away that ask for no GPU."""
 
 
+class ScalingSettings(Section):
+    """How many pods serve, by how many requests wait: a ScaledObject of KEDA, which asks Prometheus."""
+
+    min: base.Count = 1
+    """Fewest pods."""
+    max: base.Count
+    """Most pods."""
+    prometheus: base.HttpUrl
+    """Prometheus that has the pods' metrics, as KEDA reaches it."""
+    waiting: Annotated[float, Field(gt=0)] | None = None
+    """Requests that wait, a pod, above which another is started; what advice says, else 1."""
+
+
+class GatewaySettings(Section):
+    """A route from a Gateway of the cluster to the pods."""
+
+    name: Namespace
+    """The Gateway."""
+    namespace: Namespace | None = None
+    """Its namespace; that of the pods when left out."""
+    hostname: base.Address | None = None
+    """Name that clients use; every name of the Gateway when left out."""
+
+
 class ClusterSettings(Section):
     """The cluster: one that exists (provider kubernetes), or one that a cloud makes."""
 
@@ -59,3 +84,22 @@ class ClusterSettings(Section):
     installs the release's driver on nodes that have none. none: the cluster has what it needs."""
     replicas: base.Count | None = None
     """Pods that serve; as many as fit the pool's nodes when left out."""
+    images: dict[Label, base.ImageReference] = Field(default={})
+    """Where the cluster pulls the release's images from that are built from recipes, by name: push them to a registry
+    of yours."""
+    claim: Namespace | None = None
+    """A PersistentVolumeClaim that all pods may mount, to keep the model in; each pod fetches it when left out."""
+    cpus: base.Count | None = None
+    """CPUs that one pod asks for; engine.threads, or 1 a pod on CPUs and 4 a GPU, when left out."""
+    memory: Bytes | None = None
+    """Memory that one pod asks for; computed from the model when left out."""
+    scaling: ScalingSettings | None = None
+    """Scale the pods; their number stays as it is when left out."""
+    gateway: GatewaySettings | None = None
+    """Route to the pods through a Gateway."""
+    clients: tuple[dict[LabelKey, LabelValue], ...] = ({},)
+    """Labels of namespaces whose pods may connect; one without labels stands for every namespace."""
+    clients_from: tuple[base.Cidr, ...] = ()
+    """Addresses that may connect besides, as CIDR: those of a load balancer that keeps its clients' addresses."""
+    monitoring: Namespace | None = None
+    """Namespace of a Prometheus operator: the pods are scraped and watched; neither when left out."""

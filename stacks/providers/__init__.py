@@ -20,7 +20,7 @@ from slipway.plan_types import ClusterPlan, Plan
 from slipway.settings import Settings
 from stacks.resources import StackKeys
 
-AVAILABLE = ("local", "ssh", "upcloud", "aws")
+AVAILABLE = ("kubernetes", "local", "ssh", "upcloud", "gcp", "aws")
 
 NOT_RUN = "not run"
 """how VERIFIED starts where a module never made a real host; whoever uses it is told"""

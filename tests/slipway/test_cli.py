@@ -47,7 +47,7 @@ class World:
             write_bundle=self.bundle,
             image_digests=dict,
             built_images=lambda: BUILT,
-            templates=lambda: TEMPLATES,
+            templates=lambda _folder: TEMPLATES,
             read_start=lambda path, limit: (self.read(path).encode()[:limit], len(self.read(path).encode())),
             host_statuses=lambda stack, every: self.looks,
             list_folder=self.list_folder,

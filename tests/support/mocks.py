@@ -140,7 +140,8 @@ class _Answers(mocks.Mocks):
         if kind == "Machine":
             state |= {"address": self.known("192.0.2.9"), "port": 2222, "service_ports": {"8443": 18443}}
         if kind in ("Service", "Gate", "Certificate"):
-            state |= {"fingerprint": "f", "completion": "c", "bundle": "SECRET-bundle", "private_key": "SECRET-key"}
+            state |= {"fingerprint": "f", "completion": "c"}
+            state |= {"certificate": "CERTIFICATE", "bundle": "SECRET-bundle", "private_key": "SECRET-key"}
         identity = f"00000000-0000-4000-8000-{number:012d}"
         if args.typ.startswith("upcloud:"):
             state |= mock_upcloud.answer(args.typ, args.name, args.inputs, self.known)

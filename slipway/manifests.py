@@ -1,0 +1,98 @@
+"""A plan with a cluster → the objects that serve it there, as YAML for people and GitOps, and as values for Pulumi."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from slipway.desired import HostFile
+from slipway.errors import RenderError
+from slipway.model_sources import curl_config, parse_source, public
+from slipway.plan_types import ClusterPlan, Plan
+from slipway.render import MANIFEST, FileEntry, Manifest, parse_manifest, render
+
+SCRIPTS = ("fetch.sh", "drain.sh")
+SHARED = ("haproxy.cfg", "collector.yaml")
+"""files of a host that a pod has as well, from the same templates"""
+CURL = "fetch.curl"
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a pod mounts under /etc/slipway, and the name of the ConfigMap with it."""
+
+    name: str
+    files: dict[str, str]
+    egress: tuple[dict[str, Any], ...]
+    """ports that a pod may connect to"""
+    egress_why: str
+
+
+def render_cluster(
+    host_templates: Mapping[str, str], cluster_templates: Mapping[str, str], plan: Plan
+) -> tuple[HostFile, ...]:
+    """The manifests of a plan that has a cluster, in the order in which they are applied; `path` has no folder.
+
+    Keys, certificates and credentials of a model's source are in Secrets that whoever applies them brings:
+    `<name>-keys` (`keys.acl`), `<name>-tls` (of type kubernetes.io/tls) and, for a private model, `<name>-model`
+    (`curl`). Raises RenderError.
+    """
+    if plan.cluster is None:
+        raise RenderError("the plan has no cluster", where="slipway:kind", fix="Write kind: node-pool")
+    if MANIFEST not in cluster_templates:
+        raise RenderError("there is no manifest.toml", where="templates", fix="Use a template folder with a manifest")
+    config = _config(plan, plan.cluster, host_templates, cluster_templates)
+    context = {"plan": plan, "cluster": plan.cluster, "config": config}
+    files = render(cluster_templates, parse_manifest(cluster_templates[MANIFEST]), context)
+    return tuple(file for file in files if file.content.strip())
+
+
+def objects(files: Sequence[HostFile]) -> list[dict[str, Any]]:
+    """The objects in the manifests. Raises RenderError for one that is no YAML."""
+    found: list[dict[str, Any]] = []
+    for file in files:
+        try:
+            found += [document for document in yaml.safe_load_all(file.content) if document is not None]
+        except yaml.YAMLError as error:
+            raise RenderError(f"this is no YAML: {error}", where=file.path, fix="Correct its template") from error
+    return found
+
+
+def _config(
+    plan: Plan, cluster: ClusterPlan, host_templates: Mapping[str, str], cluster_templates: Mapping[str, str]
+) -> Config:
+    shared = _rendered(host_templates, SHARED, {"plan": plan})
+    own = _rendered(cluster_templates, SCRIPTS, {"plan": plan, "cluster": cluster})
+    files = {**shared, **own}
+    if cluster.pod.claim is None:
+        files[CURL] = curl_config(parse_source(plan.model), f"{plan.model.path}.part", plan.model.size, None)
+    digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:8]
+    ports, why = _egress(plan, cluster)
+    return Config(f"{cluster.name}-{digest}", files, ports, why)
+
+
+def _rendered(templates: Mapping[str, str], names: Sequence[str], context: Mapping[str, Any]) -> dict[str, str]:
+    manifest = Manifest(file=tuple(FileEntry(template=f"{name}.j2", path=name) for name in names))
+    return {file.path: file.content for file in render(templates, manifest, context)}
+
+
+def _egress(plan: Plan, cluster: ClusterPlan) -> tuple[tuple[dict[str, Any], ...], str]:
+    """A policy knows addresses and not names, so it is ports that it opens."""
+    wanted: dict[int, str] = {}
+    if cluster.pod.claim is None:
+        source = parse_source(plan.model)
+        wanted[_port(source.url)] = f"the model, from {public(source.url)}"
+    if plan.collector.otlp_endpoint is not None:
+        wanted.setdefault(_port(plan.collector.otlp_endpoint), f"metrics, to {plan.collector.otlp_endpoint}")
+    return tuple({"port": port, "protocol": "TCP"} for port in sorted(wanted)), "; ".join(wanted.values())
+
+
+def _port(url: str) -> int:
+    parts = urlsplit(url)
+    return parts.port or (80 if parts.scheme == "http" else 443)

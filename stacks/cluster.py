@@ -1,0 +1,169 @@
+"""A service in a cluster: the manifests of a plan, and the secrets that they name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from slipway.manifests import objects, render_cluster
+from slipway.model_sources import Credentials, curl_credentials, parse_source
+from slipway.plan_types import ClusterPlan, Plan
+from slipway.render import load_templates
+from stacks.providers import Cluster
+from stacks.resources import Certificate, StackKeys
+
+TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+
+KINDS: dict[tuple[str, str], Any] = {
+    ("v1", "Namespace"): kubernetes.core.v1.Namespace,
+    ("v1", "ServiceAccount"): kubernetes.core.v1.ServiceAccount,
+    ("v1", "ConfigMap"): kubernetes.core.v1.ConfigMap,
+    ("v1", "Service"): kubernetes.core.v1.Service,
+    ("apps/v1", "Deployment"): kubernetes.apps.v1.Deployment,
+    ("networking.k8s.io/v1", "NetworkPolicy"): kubernetes.networking.v1.NetworkPolicy,
+    ("policy/v1", "PodDisruptionBudget"): kubernetes.policy.v1.PodDisruptionBudget,
+}
+"""what Kubernetes itself has; all else is a custom resource"""
+
+SECRETS = "slipway.dev/secrets"
+"""annotation of pods that changes with what they mount from Secrets, which no program in them reads again"""
+
+
+@dataclass(frozen=True)
+class ClusterArgs:
+    """The plan and the cluster in it, that cluster as it is, the stack's keys, what a private model source asks for."""
+
+    plan: Plan
+    wanted: ClusterPlan
+    cluster: Cluster
+    keys: StackKeys
+    model_credentials: dict[str, pulumi.Input[str]] | None = None
+
+
+class ClusterService(pulumi.ComponentResource):
+    """Everything that serves in the cluster. Pods are changed by the Deployment's own rolling update."""
+
+    def __init__(self, name: str, args: ClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("slipway:stacks:ClusterService", name, {}, opts)
+        wanted = args.wanted
+        provider = kubernetes.Provider(
+            name,
+            kubeconfig=args.cluster.kubeconfig,
+            context=args.cluster.context,
+            namespace=wanted.namespace,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self._args = args
+        self._opts = pulumi.ResourceOptions(parent=self, provider=provider)
+        found = objects(
+            render_cluster(load_templates(TEMPLATES / "host"), load_templates(TEMPLATES / "cluster"), args.plan)
+        )
+        first = [self._make(item, []) for item in found if item["kind"] == "Namespace"]
+        before = [*first, *([args.cluster.pool] if args.cluster.pool else [])]
+        secrets, digest = self._secrets(first)
+        rest = [item for item in found if item["kind"] not in ("Namespace", "Deployment")]
+        made = [self._make(item, first) for item in rest if (item["apiVersion"], item["kind"]) in KINDS]
+        for item in found:
+            if item["kind"] == "Deployment":
+                _annotate(item, digest)
+                self.deployment = self._make(item, [*before, *secrets, *made])
+        for item in rest:
+            if (item["apiVersion"], item["kind"]) not in KINDS:
+                self._make(item, [self.deployment])
+        self.register_outputs({})
+
+    def _make(self, item: dict[str, Any], depends_on: list[pulumi.Resource]) -> pulumi.Resource:
+        api, kind, metadata = item["apiVersion"], item["kind"], item["metadata"]
+        name = f"{kind}/{metadata['name']}"
+        opts = pulumi.ResourceOptions.merge(self._opts, pulumi.ResourceOptions(depends_on=depends_on))
+        if kind == "Deployment" and self._args.wanted.scaler is not None:
+            opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=["spec.replicas"]))
+        made = KINDS.get((api, kind))
+        rest = {key: value for key, value in item.items() if key not in ("apiVersion", "kind", "metadata")}
+        if made is None:
+            custom = kubernetes.apiextensions.CustomResource
+            return custom(name, api_version=api, kind=kind, metadata=metadata, opts=opts, **rest)
+        resource: pulumi.Resource = made(
+            name, metadata=metadata, **{_snake(key): value for key, value in rest.items()}, opts=opts
+        )
+        return resource
+
+    def _secrets(self, depends_on: list[pulumi.Resource]) -> tuple[list[pulumi.Resource], pulumi.Output[str]]:
+        """What the manifests name and do not hold; and a digest that changes with what pods read once."""
+        args, wanted = self._args, self._args.wanted
+        service = f"{wanted.name}.{wanted.namespace}.svc"
+        certificate = Certificate(
+            wanted.name,
+            ca_certificate=args.keys.ca_certificate,
+            ca_key=args.keys.ca_key,
+            names=_names(wanted, service),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        acl = args.keys.api_key.apply(lambda key: hashlib.sha256(key.encode()).hexdigest() + "\n")
+        made = [
+            self._secret("keys", {"keys.acl": acl}, "Opaque", depends_on),
+            self._secret(
+                "tls",
+                {"tls.crt": certificate.certificate, "tls.key": certificate.private_key},
+                "kubernetes.io/tls",
+                depends_on,
+            ),
+        ]
+        if args.model_credentials is not None and wanted.pod.claim is None:
+            curl = pulumi.Output.all(**args.model_credentials).apply(lambda given: _curl(args.plan, given))
+            made.append(self._secret("model", {"curl": curl}, "Opaque", depends_on))
+        if wanted.route is not None:
+            opts = pulumi.ResourceOptions.merge(self._opts, pulumi.ResourceOptions(depends_on=depends_on))
+            metadata = {"name": f"{wanted.name}-ca", "namespace": wanted.namespace}
+            data = {"ca.crt": args.keys.ca_certificate}
+            made.append(
+                kubernetes.core.v1.ConfigMap(f"ConfigMap/{wanted.name}-ca", metadata=metadata, data=data, opts=opts)
+            )
+        digest = pulumi.Output.all(acl, certificate.certificate).apply(
+            lambda values: hashlib.sha256("\n".join(values).encode()).hexdigest()[:16]
+        )
+        return made, pulumi.Output.unsecret(digest)
+
+    def _secret(
+        self, suffix: str, data: Mapping[str, pulumi.Input[str]], kind: str, depends_on: list[pulumi.Resource]
+    ) -> pulumi.Resource:
+        metadata = {"name": f"{self._args.wanted.name}-{suffix}", "namespace": self._args.wanted.namespace}
+        opts = pulumi.ResourceOptions.merge(self._opts, pulumi.ResourceOptions(depends_on=depends_on))
+        return kubernetes.core.v1.Secret(
+            f"Secret/{metadata['name']}",
+            metadata=metadata,
+            type=kind,
+            string_data={key: pulumi.Output.secret(value) for key, value in data.items()},
+            opts=opts,
+        )
+
+
+def _annotate(deployment: dict[str, Any], digest: pulumi.Input[str]) -> None:
+    deployment["spec"]["template"]["metadata"]["annotations"][SECRETS] = digest
+
+
+def _names(wanted: ClusterPlan, service: str) -> list[pulumi.Input[str]]:
+    """What clients in the cluster, and through its Gateway, call the service."""
+    inside = [wanted.name, f"{wanted.name}.{wanted.namespace}", service, f"{service}.cluster.local", "localhost"]
+    outside = [wanted.route.hostname] if wanted.route is not None and wanted.route.hostname else []
+    return [*inside, *outside]
+
+
+def _curl(plan: Plan, given: Mapping[str, str]) -> str:
+    credentials = Credentials(
+        token=given.get("token"),
+        access_key=given.get("access_key"),
+        secret_key=given.get("secret_key"),
+        region=given.get("region", "us-east-1"),
+    )
+    return curl_credentials(parse_source(plan.model, credentials), credentials)
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)

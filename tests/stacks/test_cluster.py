@@ -1,0 +1,111 @@
+"""The root program of a stack that serves in a cluster, under Pulumi's mocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.stacks.conftest import built
+from tests.support.golden import check_golden
+from tests.support.mocks import Graph, in_clear, run_program
+
+KUBECONFIG: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Config",
+    "contexts": [{"name": "staging", "context": {}}, {"name": "prod", "context": {}}],
+    "users": [{"name": "u", "user": {"token": "SECRET-of-the-kubeconfig"}}],
+}
+STACK = (Path(__file__).parents[1] / "templates" / "cluster" / "cpu.yaml").read_text()
+WATCHED = """\
+    scaling: {min: 2, max: 4, prometheus: "http://prometheus.monitoring:9090"}
+    gateway: {name: public, hostname: models.example}
+    monitoring: monitoring
+"""
+
+Run = Callable[..., Graph]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    built(tmp_path / "state")
+    return lambda text, **more: run_program(text, tmp_path / "state", monkeypatch, **more)
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "kubeconfig"
+    path.write_text(yaml.safe_dump(KUBECONFIG))
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    return path
+
+
+def refusal(run: Run, stack: str) -> str:
+    graph = Graph()
+    with pytest.raises(SystemExit) as left:
+        run(stack, graph=graph)
+    assert left.value.code == 32
+    assert not graph.of("kubernetes:core/v1:Namespace")
+    return graph.log[-1]
+
+
+@pytest.mark.usefixtures("kubeconfig")
+@pytest.mark.parametrize(("name", "more"), [("cpu", ""), ("watched", WATCHED)])
+def test_golden(run: Run, name: str, more: str, request: pytest.FixtureRequest) -> None:
+    graph = run(STACK + more)
+    check_golden(f"stacks/cluster-{name}", {"graph.yaml": graph.text()}, request.config.getoption("--update-golden"))
+
+
+@pytest.mark.usefixtures("kubeconfig")
+def test_no_secret_is_in_clear(run: Run) -> None:
+    graph = run(STACK + WATCHED)
+    for asked in graph.resources:
+        assert not [text for text in in_clear(asked.inputs) if "SECRET" in text], asked.key
+    assert graph.secret_outputs == {"api_key", "kubeconfig"}
+
+
+@pytest.mark.usefixtures("kubeconfig")
+def test_pods_wait_for_all_that_they_mount(run: Run) -> None:
+    graph = run(STACK)
+    (deployment,) = graph.of("kubernetes:apps/v1:Deployment")
+    waits = {name.rsplit("::", 1)[-1] for name in deployment.dependencies}
+    assert {"Secret/test-keys", "Secret/test-tls", "ServiceAccount/test", "NetworkPolicy/deny-all"} <= waits
+    annotations = deployment.inputs["spec"]["template"]["metadata"]["annotations"]
+    assert len(annotations["slipway.dev/secrets"]) == 16
+
+
+@pytest.mark.usefixtures("kubeconfig")
+def test_a_scaler_and_pulumi_do_not_fight_over_the_number_of_pods(run: Run) -> None:
+    (deployment,) = run(STACK + WATCHED).of("kubernetes:apps/v1:Deployment")
+    assert "replicas" not in deployment.inputs["spec"]
+    assert deployment.options["ignore_changes"] == ["spec.replicas"]
+
+
+@pytest.mark.usefixtures("kubeconfig")
+def test_credentials_of_a_private_model_are_in_a_secret_only(run: Run) -> None:
+    private = STACK + "  slipway:model_token: {secure: hf_SECRET0123456789}\n"
+    graph = run(private)
+    (secret,) = [one for one in graph.of("kubernetes:core/v1:Secret") if one.name == "Secret/test-model"]
+    assert "Authorization: Bearer" in str(secret.inputs["stringData"]["[secret]"]["curl"])
+    for asked in graph.resources:
+        assert not [text for text in in_clear(asked.inputs) if "hf_SECRET" in text], asked.key
+
+
+@pytest.mark.usefixtures("kubeconfig")
+def test_a_context_is_never_guessed(run: Run) -> None:
+    said = refusal(run, STACK.replace("context: prod", "context: production"))
+    assert "has no context 'production'. Write one of: staging, prod" in said
+
+
+@pytest.mark.parametrize("text", ["[", "- a", "contexts: [{}]", "contexts: 3"])
+def test_what_is_no_kubeconfig_is_one_sentence(run: Run, kubeconfig: Path, text: str) -> None:
+    kubeconfig.write_text(text)
+    assert "is no kubeconfig. Write the path of a kubeconfig" in refusal(run, STACK)
+
+
+def test_a_kubeconfig_that_is_not_there_is_one_sentence(run: Run, kubeconfig: Path) -> None:
+    kubeconfig.unlink()
+    assert "cannot be read: No such file or directory. Write its path, or set KUBECONFIG" in refusal(run, STACK)

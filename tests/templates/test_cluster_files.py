@@ -1,0 +1,132 @@
+"""The objects of a service in a cluster, compared with the reviewed ones, and what has to be true of all of them."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from slipway.manifests import objects
+from slipway.plan_types import Plan
+from tests.support.golden import check_golden
+from tests.templates.clusters import CASES, case, rendered
+
+
+def kinds(plan: Plan) -> dict[str, dict[str, Any]]:
+    return {item["kind"]: item for item in objects(rendered(plan))}
+
+
+@pytest.fixture(scope="module", params=CASES)
+def plan(request: pytest.FixtureRequest) -> Plan:
+    return case(request.param)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_golden(name: str, request: pytest.FixtureRequest) -> None:
+    files = {file.path: file.content for file in rendered(case(name))}
+    check_golden(f"cluster/{name}", files, request.config.getoption("--update-golden"))
+
+
+def pod(plan: Plan) -> dict[str, Any]:
+    found: dict[str, Any] = kinds(plan)["Deployment"]["spec"]["template"]["spec"]
+    return found
+
+
+def containers(plan: Plan) -> list[dict[str, Any]]:
+    spec = pod(plan)
+    return [*spec["initContainers"], *spec["containers"]]
+
+
+def test_every_container_is_locked_down(plan: Plan) -> None:
+    for container in containers(plan):
+        context = container["securityContext"]
+        assert (context["allowPrivilegeEscalation"], context["readOnlyRootFilesystem"]) == (False, True)
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert "requests" in container["resources"]
+        assert "@sha256:" in container["image"]
+    assert pod(plan)["automountServiceAccountToken"] is False
+    assert pod(plan)["securityContext"]["runAsNonRoot"] is True
+
+
+def test_every_volume_is_there_and_mounted(plan: Plan) -> None:
+    volumes = [volume["name"] for volume in pod(plan)["volumes"]]
+    mounted = {mount["name"] for container in containers(plan) for mount in container["volumeMounts"]}
+    assert len(set(volumes)) == len(volumes)
+    assert set(volumes) == mounted
+
+
+def test_objects_are_of_one_namespace_and_have_their_own_names(plan: Plan) -> None:
+    assert plan.cluster is not None
+    found = objects(rendered(plan))
+    for item in found:
+        if item["kind"] != "Namespace":
+            assert item["metadata"]["namespace"] == plan.cluster.namespace
+    names = [(item["kind"], item["metadata"]["name"]) for item in found]
+    assert len(set(names)) == len(names)
+
+
+def test_selectors_find_the_pods(plan: Plan) -> None:
+    found = kinds(plan)
+    labels = found["Deployment"]["spec"]["template"]["metadata"]["labels"].items()
+    selectors = [found["Deployment"]["spec"]["selector"]["matchLabels"], found["Service"]["spec"]["selector"]]
+    selectors += [item["spec"]["selector"]["matchLabels"] for item in found.values() if item["kind"] == "PodMonitor"]
+    for selector in selectors:
+        assert selector.items() <= labels
+
+
+def test_the_times_to_end_add_up(plan: Plan) -> None:
+    """A hook that is longer than the grace is cut off with the streams that it waits for."""
+    assert plan.cluster is not None
+    times = plan.cluster.pod
+    left = times.grace_seconds - times.settle_seconds - times.drain_seconds
+    assert left >= plan.engine.stop_seconds
+    argv = plan.engine.argv
+    if "--shutdown-timeout" in argv:
+        assert int(argv[argv.index("--shutdown-timeout") + 1]) <= plan.engine.stop_seconds
+
+
+def test_an_engine_gets_its_deadline_to_start_and_is_not_killed_while_it_works(plan: Plan) -> None:
+    (engine,) = pod(plan)["containers"]
+    start, live = engine["startupProbe"], engine["livenessProbe"]
+    assert start["periodSeconds"] * start["failureThreshold"] >= plan.gate.start_deadline + plan.gate.health_deadline
+    assert live["periodSeconds"] * live["failureThreshold"] >= plan.proxy.stream_seconds
+
+
+def test_gpus_are_asked_for_as_the_engine_uses_them(plan: Plan) -> None:
+    (engine,) = pod(plan)["containers"]
+    asked = engine["resources"].get("limits", {}).get("nvidia.com/gpu", 0)
+    assert asked == plan.engine.gpus_per_replica
+    assert ("tolerations" in pod(plan)) == (asked > 0)
+
+
+def test_text_of_a_stack_file_stays_text() -> None:
+    plan = case("cpu")
+    nasty = 'a": b\n- {x: y} # $(id) {{ 7 * 7 }} \\ \u2028 é'
+    changed = replace(plan, engine=replace(plan.engine, argv=(nasty,), env={"NASTY": nasty}))
+    (engine,) = pod(changed)["containers"]
+    assert engine["args"] == [nasty]
+    assert {"name": "NASTY", "value": nasty} in engine["env"]
+
+
+def test_a_changed_configuration_is_another_config_map() -> None:
+    plan = case("cpu")
+    changed = replace(plan, proxy=replace(plan.proxy, queue=99))
+    assert kinds(plan)["ConfigMap"]["metadata"]["name"] != kinds(changed)["ConfigMap"]["metadata"]["name"]
+    assert kinds(plan)["ConfigMap"]["immutable"] is True
+
+
+@pytest.mark.parametrize(("script", "shell"), [("fetch.sh", "sh"), ("drain.sh", "bash")])
+def test_scripts_pass_shellcheck(script: str, shell: str) -> None:
+    text = kinds(case("cpu"))["ConfigMap"]["data"][script]
+    subprocess.run(["shellcheck", f"--shell={shell}", "-"], input=text, text=True, check=True)
+
+
+def test_one_pod_has_no_budget_that_would_hold_its_node() -> None:
+    plan = case("cpu")
+    assert plan.cluster is not None
+    alone = replace(plan, cluster=replace(plan.cluster, replicas=1))
+    assert "PodDisruptionBudget" in kinds(plan)
+    assert "PodDisruptionBudget" not in kinds(alone)
