@@ -128,6 +128,11 @@ class GpuDesired(Desired):
     power_limit: int | None = None
     """watts a GPU"""
 
+    @property
+    def runs(self) -> bool:
+        """Whether the driver is to run, and not only to be there."""
+        return self.expected.count != 0
+
 
 class Drain(Desired):
     """How a service lets go of its traffic before anything stops."""

@@ -36,7 +36,7 @@ def verify_gpu(facts: Facts, desired: HostDesired) -> tuple[Check, ...]:
     if desired.gpu is None:
         return ()
     checks = [*_driver(facts, desired.gpu), *_gpus(facts, desired.gpu), *_fabric(facts)]
-    if has_gpus(desired.gpu):
+    if desired.gpu.runs:
         checks.append(equal("gpu.cdi", "every GPU resolves", unresolved(facts) or "every GPU resolves"))
         checks += [*_containers(facts, desired.gpu), *_settings(facts, desired.gpu)]
     checks += [rendered(path, text, facts.files.get(path)) for path, text in wanted_files(facts, desired).items()]
@@ -63,12 +63,12 @@ def _driver(facts: Facts, gpu: GpuDesired) -> Iterator[Check]:
     built = ", ".join(f"{each.version} {each.state}" for each in driver.dkms)
     missing = f"none for the kernel that runs; DKMS says: {built or 'nothing'}"
     yield equal("gpu.module.installed", gpu.driver, driver.installed or missing)
-    flavour = driver.flavour if has_gpus(gpu) else driver.installed_flavour
+    flavour = driver.flavour if gpu.runs else driver.installed_flavour
     yield equal("gpu.module.flavour", gpu.modules, flavour or "none")
     yield equal("gpu.library", gpu.driver, driver.library or "not there")
     off = driver.nouveau_blacklisted or gpu.mode == "adopt"
     yield equal("gpu.nouveau", "kept off", "loaded" if driver.nouveau else "kept off" if off else "free to load")
-    if has_gpus(gpu):
+    if gpu.runs:
         yield from _running(facts, gpu)
 
 
@@ -144,12 +144,7 @@ def _one(gpu: Gpu, wanted: GpuDesired) -> Iterator[Check]:
     yield equal(f"{pin}.settings", "as wanted", unset(gpu, wanted) or "as wanted")
 
 
-def has_gpus(gpu: GpuDesired) -> bool:
-    """Whether a driver is to run, and not only to be there: without a GPU no module of it can be loaded."""
-    return gpu.expected.count != 0
-
-
-def _named(expected: str, printed: str) -> bool:
+def named(expected: str, printed: str) -> bool:
     """Whether nvidia-smi prints a GPU of this name, be it the catalogue's or a part of what is printed."""
     try:
         return expected in printed or find_gpu(printed).name == expected

@@ -73,6 +73,21 @@ def test_a_whole_host_passes() -> None:
     assert verify_gpu(whole(wanted), wanted.model_copy(update={"gpu": None})) == ()
 
 
+def test_a_driver_that_is_only_to_be_there() -> None:
+    """On a machine without GPUs, such as one that images are made on: what a GPU would have to answer is not asked."""
+    wanted = desired(expected={"count": 0})
+    bare = {**driver(loaded="", flavour=""), **smi(state="no-driver", gpus=[]), "pci": {}, "units": {}, "cdi": []}
+    assert wrong(whole(wanted, **bare), wanted) == {}
+    assert set(wrong(whole(wanted, **bare), desired(expected={"count": None}))) == {
+        "gpu.module", "gpu.module.flavour", "gpu.nvidia-smi", "gpu.nvidia-persistenced.service", "gpu.cdi",
+    }  # fmt: skip
+    old = driver(loaded="", flavour="", installed="570.195.03", library="570.195.03")
+    assert wrong(whole(wanted, **{**bare, **old}), wanted) == {
+        "gpu.module.installed": "570.195.03",
+        "gpu.library": "570.195.03",
+    }
+
+
 @pytest.mark.parametrize(
     ("changes", "found"),
     [

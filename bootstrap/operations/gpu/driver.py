@@ -82,6 +82,8 @@ def load_module(facts: Facts, desired: HostDesired) -> Steps:
     driver = facts.driver
     if desired.gpu is None or driver.loaded or driver.nouveau or not driver.installed:
         return Steps("the module is loaded, or waits for a reboot")
+    if not desired.gpu.runs:
+        return Steps("there is no GPU to load the driver for")
     plan = Plan()
     plan.run("modprobe nvidia && modprobe nvidia-uvm", "load the driver", deadline=MODULE_DEADLINE)
     return plan.done(f"the module {driver.installed} is installed and not loaded")

@@ -45,7 +45,7 @@ def _hardware(facts: Facts, gpu: GpuDesired) -> None:
             "See whether one has fallen off the bus (`lspci -d 10de:`), or plan with what the host has. "
             "Nothing was changed.",
         )
-    if not found:
+    if not found and expected is None:
         raise Refusal(
             VerifyError,
             "the PCI bus has no GPU of NVIDIA's",
