@@ -23,9 +23,10 @@ LONGEST_PAUSE = 20.0
 class UnansweredError(Exception):
     """A question that got no answer; never leaves `answered`."""
 
-    def __init__(self, answer: NoAnswer) -> None:
+    def __init__(self, answer: NoAnswer, *, missing: bool = False) -> None:
+        """`missing`: there is no such thing (HTTP 404)."""
         super().__init__(answer.why)
-        self.answer = answer
+        self.answer, self.missing = answer, missing
 
 
 def answered(question: Callable[[], T]) -> T | NoAnswer:
@@ -90,7 +91,7 @@ class Api:
             what = f"the credentials may not ask {path}{said}"
             raise UnansweredError(NoAnswer(what, "Give them the permission to read that"))
         if code == 404:
-            raise UnansweredError(NoAnswer(f"{self.name} has no {path}{said}", "Look there by hand"))
+            raise UnansweredError(NoAnswer(f"{self.name} has no {path}{said}", "Look there by hand"), missing=True)
         raise UnansweredError(NoAnswer(f"{self.name} answered {path} with HTTP {code}{said}", "Try again later"))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
+from bootstrap.clouds import kubernetes
 from bootstrap.commands.computer import ask_computer
 from bootstrap.commands.measuring import measure_hosts
 from bootstrap.commands.status import exported_state, hosts_of
@@ -37,6 +38,7 @@ def doctor(root: Path) -> Doctor:
         measure=_measure,
         cloud=ask_cloud,
         computer=lambda: ask_computer(root),
+        cluster=lambda wanted: kubernetes.ask(wanted, os.environ, Waits()),
     )
 
 

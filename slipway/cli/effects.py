@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from slipway.cli.status import HostStatus
     from slipway.desired import Connection
     from slipway.doctor.cloud import CloudAnswers, CloudWanted
+    from slipway.doctor.cluster import ClusterAnswers, ClusterWanted
     from slipway.doctor.computer import ComputerAnswers
     from slipway.doctor.hosts import Unmeasured
     from slipway.doctor.measured import HostMeasured
@@ -32,6 +33,7 @@ class Doctor:
     """hosts, the model's file on them, whether they should have GPUs, and who hears how far it is"""
     cloud: Callable[[CloudWanted], CloudAnswers]
     computer: Callable[[], ComputerAnswers]
+    cluster: Callable[[ClusterWanted], ClusterAnswers]
 
 
 @dataclass(frozen=True)

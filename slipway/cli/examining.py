@@ -53,6 +53,7 @@ def examine(effects: Effects, stack: str, tell: Tell) -> list[Check]:
         _state(stack, plan, made),
         *_computer(subject),
         *_cloud(subject, _types(settings, advice), effects.now().date()),
+        *_cluster(subject),
         *_hosts(subject),
     ]
 
@@ -93,6 +94,17 @@ def _cloud(subject: _Subject, types: tuple[str, ...], today: date) -> Iterator[C
     if wanted is not None:
         subject.tell(f"asking {wanted.provider}")
         yield from judge_cloud(wanted, subject.doctor.cloud(wanted), today)
+
+
+def _cluster(subject: _Subject) -> Iterator[Check]:
+    """A cluster that exists. One that the stack makes is asked for by its cloud alone."""
+    from slipway.doctor.cluster import cluster_wanted, judge_cluster  # noqa: PLC0415
+
+    cluster = subject.plan.cluster
+    wanted = cluster_wanted(cluster) if cluster is not None else None
+    if cluster is not None and wanted is not None:
+        subject.tell(f"asking the cluster {wanted.context}")
+        yield from judge_cluster(subject.plan, cluster, wanted, subject.doctor.cluster(wanted))
 
 
 def _hosts(subject: _Subject) -> Iterator[Check]:

@@ -11,6 +11,7 @@ import pytest
 from slipway.cli.effects import Doctor
 from slipway.desired import Connection
 from slipway.doctor.cloud import CloudAnswers, CloudWanted
+from slipway.doctor.cluster import ClusterAnswers, ClusterWanted, Node
 from slipway.doctor.computer import ComputerAnswers
 from slipway.doctor.hosts import Unmeasured
 from slipway.doctor.measured import HostMeasured
@@ -33,6 +34,24 @@ config:
 """
 H1 = Connection(name="h1", address="10.0.0.1", private_key="PEM-of-the-state")
 COMPUTER = ComputerAnswers(None, None, None, memory=8 * GIB, disk=40 * GIB, state="/s")
+CLUSTER = ClusterAnswers("v1.33.2", (Node("n1", True, 8, 16 * GIB, 100 * GIB, 0),), frozenset(), {})
+KUBERNETES = f"""\
+config:
+  slipway:provider: kubernetes
+  slipway:kind: node-pool
+  slipway:release: local-2026.11
+  slipway:model:
+    name: small
+    source: https://models.example/small.gguf
+    sha256: {"a" * 64}
+    size: 100MB
+    context: 2048
+  slipway:cluster:
+    context: prod
+    namespace: models
+    images: {{engine-llama-cpp: "r.example/e@sha256:{"a" * 64}", proxy: "r.example/p@sha256:{"a" * 64}",
+             collector: "r.example/c@sha256:{"a" * 64}"}}
+"""
 
 
 @dataclass
@@ -44,6 +63,8 @@ class Fakes:
     hosts: tuple[HostMeasured | Unmeasured, ...] = (CPU_HOST,)
     cloud: CloudAnswers = SAID
     computer: ComputerAnswers = COMPUTER
+    cluster: ClusterAnswers = CLUSTER
+    reached: list[ClusterWanted] = field(default_factory=list)
     asked: list[CloudWanted] = field(default_factory=list)
     measured: list[tuple[Sequence[Connection], str, bool]] = field(default_factory=list)
 
@@ -58,8 +79,12 @@ class Fakes:
         self.asked.append(wanted)
         return self.cloud
 
+    def reach(self, wanted: ClusterWanted) -> ClusterAnswers:
+        self.reached.append(wanted)
+        return self.cluster
+
     def world(self) -> World:
-        files = {"local": LOCAL, "prod": UPCLOUD, "own": SSH}
+        files = {"local": LOCAL, "prod": UPCLOUD, "own": SSH, "cluster": KUBERNETES}
         world = World({f"stacks/Pulumi.{name}.yaml": text for name, text in files.items()})
         doctor = Doctor(
             made=lambda stack: self.made,
@@ -67,6 +92,7 @@ class Fakes:
             measure=self.measure,
             cloud=self.ask,
             computer=lambda: self.computer,
+            cluster=self.reach,
         )
         world.effects = replace(world.effects, doctor=lambda: doctor)
         return world
@@ -141,6 +167,17 @@ def test_the_state_wins_over_the_inventory(fakes: Fakes) -> None:
     fakes.made = (H1,)
     fakes.world().run("doctor", "--stack", "own")
     assert fakes.measured[0][0] == (H1,)
+
+
+def test_a_cluster_that_exists(fakes: Fakes) -> None:
+    result = fakes.world().run("doctor", "--stack", "cluster", "--json")
+    assert result.exit_code == 0, result.output
+    (wanted,) = fakes.reached
+    assert (wanted.context, wanted.namespace, wanted.custom) == ("prod", "models", ())
+    assert ("", "secrets") in wanted.rights
+    checks = json.loads(result.stdout)["checks"]
+    assert {check["group"] for check in checks} == {"stack cluster", "cluster prod"}
+    assert {check["verdict"] for check in checks} == {"ok"}
 
 
 def test_a_state_that_cannot_be_read(fakes: Fakes) -> None:

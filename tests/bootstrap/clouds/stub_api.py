@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ class StubApi:
     """method and path, with the query"""
     headers: list[dict[str, str]] = field(default_factory=list)
     bodies: list[Any] = field(default_factory=list)
+    certificates: list[Any] = field(default_factory=list)
+    """of clients, where it speaks TLS"""
     silent: threading.Event = field(default_factory=threading.Event)
     """until it is set, a path whose answer has status 0 gets none"""
 
@@ -40,7 +43,7 @@ class StubApi:
 
 
 @contextmanager
-def serve(replies: dict[str, Reply]) -> Iterator[StubApi]:
+def serve(replies: dict[str, Reply], tls: ssl.SSLContext | None = None) -> Iterator[StubApi]:
     """Answers `replies` at a port of loopback; any other path with 404."""
     made = StubApi({path: [reply] for path, reply in replies.items()})
 
@@ -48,6 +51,8 @@ def serve(replies: dict[str, Reply]) -> Iterator[StubApi]:
         def do_GET(self) -> None:
             made.asked.append(f"{self.command} {self.path}")
             made.headers.append({name.lower(): value for name, value in self.headers.items()})
+            if isinstance(self.connection, ssl.SSLSocket):
+                made.certificates.append(self.connection.getpeercert())
             length = int(self.headers.get("Content-Length") or 0)
             if length:
                 made.bodies.append(json.loads(self.rfile.read(length)))
@@ -70,9 +75,11 @@ def serve(replies: dict[str, Reply]) -> Iterator[StubApi]:
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
-    made.url = f"http://127.0.0.1:{server.server_address[1]}"
+    made.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}"
     try:
         yield made
     finally:

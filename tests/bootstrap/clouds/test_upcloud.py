@@ -62,7 +62,9 @@ def api() -> Iterator[StubApi]:
         yield made
 
 
-def checks(api: StubApi, waits: Waits, wanted: CloudWanted = WANTED, **environ: str) -> dict[str, Check]:
+def checks(
+    api: StubApi, waits: Waits, wanted: CloudWanted = WANTED, environ: dict[str, str] | None = None
+) -> dict[str, Check]:
     given = environ or {"UPCLOUD_TOKEN": TOKEN}
     said = upcloud.ask(wanted, {"UPCLOUD_DEBUG_API_BASE_URL": api.url, **given}, waits)
     return {check.name: check for check in judge_cloud(wanted, said, TODAY)}
@@ -101,7 +103,9 @@ def test_it_only_reads_and_the_token_goes_into_one_header(api: StubApi, waits: W
 
 
 def test_user_and_password(api: StubApi, waits: Waits) -> None:
-    assert checks(api, waits, UPCLOUD_USERNAME="ops", UPCLOUD_PASSWORD="x")["credentials"].verdict == "ok"
+    assert (
+        checks(api, waits, environ={"UPCLOUD_USERNAME": "ops", "UPCLOUD_PASSWORD": "x"})["credentials"].verdict == "ok"
+    )
     assert {headers["authorization"] for headers in api.headers} == {"Basic b3BzOng="}
 
 
@@ -113,7 +117,7 @@ def test_user_and_password(api: StubApi, waits: Waits) -> None:
     ],
 )
 def test_without_credentials_nothing_is_asked(environ: dict[str, str], said: str, api: StubApi, waits: Waits) -> None:
-    found = checks(api, waits, **environ)
+    found = checks(api, waits, environ=environ)
     assert (found["credentials"].verdict, found["credentials"].found.startswith(said)) == ("off", True)
     assert {check.verdict for name, check in found.items() if name not in ("credentials", "price list")} == {
         "not asked"
