@@ -22,7 +22,7 @@ from bootstrap.receipts import Receipt
 from bootstrap.runner import LISTS, Runner
 from bootstrap.session import Command, Session
 from bootstrap.spare import Others, require_spare
-from bootstrap.verify import Drift, drifts, verify
+from bootstrap.verify import Drift, drifts, unfit, verify
 from bootstrap.waits import REBOOT, UNIT_START, Retry, Waits
 from slipway.desired import HostDesired, Package
 from slipway.errors import (
@@ -72,7 +72,7 @@ def converge_host(
     """
     runner = Runner(session, desired, log, waits or Waits(cancel))
     facts = runner.gather()
-    _same_os(session, facts, desired)
+    _check_fitness(session, facts, desired)
     update = _Update(runner, receipts.begin(facts, desired.release), others)
     if facts.receipt and receipts.read(facts) is None:
         log.warning(f"{session.name}: its receipt cannot be read; the host is taken for one without")
@@ -243,8 +243,9 @@ SHUTDOWN = 150.0
 """seconds that services get to stop: systemd gives each 90 by default"""
 
 
-def _same_os(session: Session, facts: Facts, desired: HostDesired) -> None:
-    if facts.system.os != desired.os:
+def _check_fitness(session: Session, facts: Facts, desired: HostDesired) -> None:
+    found = unfit(facts, desired)
+    if found:
         raise VerifyError(
             f"it runs {facts.system.os}, but release {desired.release} is for {desired.os}",
             where=session.name,

@@ -157,6 +157,19 @@ class Serving(Desired):
     """seconds from the start of the engines until then"""
 
 
+class Needs(Desired):
+    """The least machine that carries what is planned for it, in bytes; 0 asks for nothing. Held against a host before
+    anything on it is touched."""
+
+    architecture: str = ""
+    """dpkg's word, `amd64`"""
+    memory: int = 0
+    system_disk: int = 0
+    """where system and images lie"""
+    weights: int = 0
+    """where models lie, which may be the same disk"""
+
+
 class HostDesired(Desired):
     """What a release asks of one host. `os` is `id:version_id` as in /etc/os-release, for example `debian:12`."""
 
@@ -170,6 +183,7 @@ class HostDesired(Desired):
     gpu: GpuDesired | None = None
     serving: Serving | None = None
     """None where nothing of ours serves on it"""
+    needs: Needs = Needs()
 
 
 class Window(Desired):

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slipway.auto import settled
-from slipway.desired import ContainerStack, Drain, HealthGate, HostDesired, Image, ModelFile, Package, Serving, Window
+from slipway.desired import ContainerStack, Drain, HealthGate, HostDesired, Image, ModelFile, Needs, Package, Serving, Window
 from slipway.engine_facts import FACTS
 from slipway.engines import engine_plan
 from slipway.errors import PlanError, StaleLockError
 from slipway.gates import completion_deadline, health_deadline
 from slipway.gpus import Gpu
+from slipway.hosting import needs
 from slipway.limits import Limits
 from slipway.models import ResolvedModel
 from slipway.plan_types import CollectorPlan, EnginePlan, HostPlan, Plan, ProxyPlan, ReplicaPlan, ScalingPlan
@@ -105,6 +106,7 @@ def make_plan(
             (engine.image, proxy, collector),
             gpu=_gpu(settings, advice),
             serving=_serving(gate, drain),
+            needs=needs(settings, release, model.size),
         ),
         hosts=_hosts(settings, names, {name: wave.index for wave in waves for name in wave.hosts}, domains),
         waves=waves,
@@ -257,7 +259,14 @@ def _gpu(settings: Settings, advice: Advice | None) -> Gpu | None:
 
 
 def _host(
-    settings: Settings, release: Release, lock: Lock, images: tuple[Image, ...], *, gpu: Gpu | None, serving: Serving
+    settings: Settings,
+    release: Release,
+    lock: Lock,
+    images: tuple[Image, ...],
+    *,
+    gpu: Gpu | None,
+    serving: Serving,
+    needs: Needs,
 ) -> HostDesired:
     container = settings.container
     return HostDesired(
@@ -274,6 +283,7 @@ def _host(
         apt_sources=container.apt_sources,
         gpu=gpu_desired(release, lock, GpuWish(**vars(settings.driver)), count=settings.engine.gpus, gpu=gpu),
         serving=serving,
+        needs=needs,
     )
 
 

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from bootstrap.facts.fact import Fact
+from slipway.models import MODELS
 
 
 def _parse_system(text: str) -> dict[str, Any]:
@@ -43,7 +44,8 @@ def _parse_disks(text: str) -> dict[str, Any]:
 
 DISKS = Fact(
     "disks",
-    "df -B1 --output=file,size,avail / /var /var/lib /var/cache/apt/archives | tail -n +2",
+    "df -B1 --output=file,size,avail / /var /var/lib /var/cache/apt/archives "
+    f"$(ls -d {MODELS} 2>/dev/null) | tail -n +2",
     _parse_disks,
 )
 

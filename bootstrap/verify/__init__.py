@@ -11,6 +11,7 @@ from bootstrap.operations.apt import UNATTENDED_PATH, unattended_content
 from bootstrap.operations.docker import CONFIG_PATH, present, wanted_config
 from bootstrap.operations.wanted import wanted
 from bootstrap.verify.check import Check, Drift, equal, rendered
+from bootstrap.verify.fitness import Unfit, unfit
 from bootstrap.verify.gpu import lost_gpus, verify_gpu
 from slipway.desired import HostDesired, Package
 
@@ -75,4 +76,4 @@ def _docker(facts: Facts, desired: HostDesired) -> list[Check]:
     ]
 
 
-__all__ = ["Check", "Drift", "drifts", "verify"]
+__all__ = ["Check", "Drift", "Unfit", "drifts", "unfit", "verify"]

@@ -133,7 +133,7 @@ def _gpus(facts: Facts, wanted: GpuDesired) -> Iterator[Check]:
 def _one(gpu: Gpu, wanted: GpuDesired) -> Iterator[Check]:
     pin, expected = f"gpu.{gpu.index}", wanted.expected
     if expected.name is not None:
-        yield equal(f"{pin}.name", expected.name, expected.name if _named(expected.name, gpu.name) else gpu.name)
+        yield equal(f"{pin}.name", expected.name, expected.name if named(expected.name, gpu.name) else gpu.name)
     if expected.compute_capability is not None:
         yield equal(f"{pin}.compute_capability", expected.compute_capability, gpu.compute_capability)
     if expected.memory_mib is not None:

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.hosting import COPIES, FREE_SHARE, GB, IMAGES_GPU_GB, SYSTEM_GB, boot_disk, user_data
+from slipway.hosting import COPIES, FREE_SHARE, GB, IMAGES_GPU_GB, MEMORY_SEEN, SYSTEM_GB, boot_disk, needs, user_data
 from slipway.plan import make_plan
 from slipway.plan_types import Plan
 from slipway.releases import load_lock, load_release
@@ -40,6 +40,23 @@ def test_the_boot_disk_shows_its_arithmetic() -> None:
     assert disk.why == "(10 system + 5 images + 2 × 3.1 weights) ÷ 0.9 = 23.6, so 30 GB"
     disk = boot_disk(plan(30_000_000_000, gpus=1), weights_elsewhere=True)
     assert disk.why == "(10 system + 60 images) ÷ 0.9 = 77.8, so 80 GB"
+
+
+@given(size=st.integers(0, 2_000 * GB), gpus=st.sampled_from([0, 8]))
+def test_a_machine_as_it_is_rented_is_never_refused_for_its_disk(size: int, gpus: int) -> None:
+    """A file system is a few per cent smaller than its disk."""
+    asked = settings()
+    asked = asked.model_copy(update={"engine": asked.engine.model_copy(update={"gpus": gpus})})
+    least = needs(asked, load_release(asked.release), size)
+    rented = 0.93 * GB * boot_disk(plan(size, gpus=gpus), weights_elsewhere=False).gigabytes
+    assert least.system_disk + least.weights <= rented
+
+
+def test_weights_are_in_memory_where_the_cpu_reads_them() -> None:
+    release = load_release("local-2026.11")
+    two = needs(settings("  slipway:engine: {replicas: 2}\n"), release, 10 * GB)
+    assert two.memory == int((512 * 2**20 + 20 * GB) * MEMORY_SEEN)
+    assert two.architecture == "amd64"
 
 
 @given(size=st.integers(0, 2_000 * GB))
