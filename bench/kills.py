@@ -97,15 +97,12 @@ class Rolled:
         with self.machine.connect() as session:
             return end_state(session, self.machine.release(driver))
 
-    def undisturbed(self) -> None:
-        """There and back twice: the first time leaves what no later one does, such as a release before this one."""
-        for round_ in range(2):
-            for driver in (NEW, OLD):
-                self.seconds[driver] = timed(self.machine.state.name, self.command(driver)).seconds
-                if round_:
-                    self.whole[driver] = self.state(driver)
-        there, back = self.seconds[NEW], self.seconds[OLD]
-        say(f"{self.machine.state.name}: an undisturbed run takes {there:.0f} s, and {back:.0f} s back")
+    def undisturbed(self, *drivers: str) -> None:
+        """Brings the host to each, one after the other; what it is at last with each is what counts."""
+        for driver in drivers:
+            self.seconds[driver] = timed(self.machine.state.name, self.command(driver)).seconds
+            self.whole[driver] = self.state(driver)
+            say(f"{self.machine.state.name}: an undisturbed run to {driver} takes {self.seconds[driver]:.0f} s")
 
     def kill(self, driver: str, share: float) -> Kill | None:
         """One way to `driver` with a kill after that share of it. None when the run had ended by then."""
@@ -143,9 +140,8 @@ class Rolled:
         return Kill(self.machine.state.name, driver, delay, step, len(said) + 1, digest, differs, tuple(said))
 
 
-def roll(host: Rolled, shares: list[float], tell: threading.Lock, kills: list[Kill]) -> None:
-    """Kills the host's runs at these shares, one way after the other."""
-    driver = NEW
+def roll(host: Rolled, shares: list[float], tell: threading.Lock, kills: list[Kill], driver: str = NEW) -> None:
+    """Kills the host's runs at these shares, one way after the other; `driver` is the first to go to."""
     for share in shares:
         while (kill := host.kill(driver, share)) is None:
             driver = OLD if driver == NEW else NEW
@@ -195,7 +191,8 @@ def run(count: int, hosts: int, seed: int) -> list[Kill]:
     say(f"{count} kills on {hosts} hosts, seed {seed}")
     kills: list[Kill] = []
     with workspace() as folder, rolled(hosts, folder) as all_of_them, ThreadPoolExecutor(hosts) as pool:
-        list(pool.map(Rolled.undisturbed, all_of_them))
+        # Twice: the first time leaves what no later one does, such as a release that has none before it.
+        list(pool.map(lambda host: host.undisturbed(NEW, OLD, NEW, OLD), all_of_them))
         tell = threading.Lock()
         list(pool.map(lambda each: roll(each[1], shares[each[0] :: hosts], tell, kills), enumerate(all_of_them)))
     return kills

@@ -6,7 +6,6 @@ before it ended.
 
 from __future__ import annotations
 
-import json
 import shlex
 import subprocess
 import tempfile
@@ -15,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from bootstrap.facts import FACTS, gather
 from bootstrap.facts.runtime import RECEIPT_PATH
@@ -23,8 +22,6 @@ from bootstrap.host import converge_host, read_host
 from bootstrap.machines.spec import names_of
 from bootstrap.operations import query
 from bootstrap.serving import HOLD
-from bootstrap.session import Session
-from bootstrap.ssh import SshSession
 from bootstrap.testing import RecordingLog
 from slipway.desired import Package
 from slipway.errors import UnreachableError
@@ -105,22 +102,6 @@ class _Watching(RecordingLog):
     def progress(self, text: str) -> None:
         super().progress(text)
         self._hear(text)
-
-
-class _Noting:
-    """A session that remembers at which steps the receipt stood while the host went forward."""
-
-    def __init__(self, session: SshSession) -> None:
-        self.session = session
-        self.steps: list[str] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.session, name)
-
-    def put(self, path: str, content: bytes, mode: int = 0o644, owner: str = "root:root") -> None:
-        if path == RECEIPT_PATH and (said := json.loads(content))["state"] in ("updating", "converging"):
-            self.steps.append(said["step"])
-        self.session.put(path, content, mode, owner)
 
 
 def _drop_in(unit: str, line: str) -> dict[str, str]:
@@ -209,7 +190,7 @@ def strike(machine: ServingMachine, fault: RealFault) -> Row:
     if fault.script:
         machine.shell(named(fault.script))
     try:
-        first, steps = _run(way, fault, **fault.gpu)
+        first = _run(way, fault, **fault.gpu)
     finally:
         fault.after(way)
         machine.archive.altered.clear()
@@ -217,33 +198,30 @@ def strike(machine: ServingMachine, fault: RealFault) -> Row:
         if fault.undo:
             machine.shell(named(fault.undo))
     way.cancel.clear()
-    second, _ = _run(way, RealFault("", "", "converged"))
-    struck = steps[-1] if first.error and steps else fault.strikes
+    second = _run(way, RealFault("", "", "converged"))
     after, then = ending(first, way.old, way.new), ending(second, way.old, way.new)
-    return Row(fault.name, struck or "before anything", first.said, after, then, fault.ends)
+    return Row(fault.name, fault.strikes or "before anything", first.said, after, then, fault.ends)
 
 
 def _named(text: str, old: str, new: str) -> str:
     return text.replace("{old}", old).replace("{new}", new)
 
 
-def _run(way: Way, fault: RealFault, **gpu: Any) -> tuple[Seen, list[str]]:
+def _run(way: Way, fault: RealFault, **gpu: Any) -> Seen:
     wanted = way.machine.release(way.new, **gpu)
     log = _Watching(fault.when, lambda: fault.act(way))
     error: BaseException | None = None
-    with way.machine.connect(keepalive=1) as real:
-        session = _Noting(real)
+    with way.machine.connect(keepalive=1) as session:
         try:
-            converge_host(cast("Session", session), wanted, log, way.cancel)
+            converge_host(session, wanted, log, way.cancel)
         except Exception as raised:  # noqa: BLE001  whatever it is, the table says it
             error = raised
         fault.after(way)
-    with way.machine.connect(deadline=120) as real:
-        facts = gather(real, FACTS, query(wanted))
-        drifts = tuple(map(str, read_host(real, wanted))) if error is None else ()
+    with way.machine.connect(deadline=120) as session:
+        facts = gather(session, FACTS, query(wanted))
+        drifts = tuple(map(str, read_host(session, wanted))) if error is None else ()
     receipt = facts.receipt or {}
-    seen = Seen(
+    return Seen(
         way.machine.state.name, error, str(receipt.get("state", "")), str(receipt.get("release", "")),
         facts.driver.installed, facts.driver.loaded, way.machine.serves(), drifts,
     )  # fmt: skip
-    return seen, session.steps
