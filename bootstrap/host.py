@@ -247,9 +247,7 @@ def _check_fitness(session: Session, facts: Facts, desired: HostDesired) -> None
     found = unfit(facts, desired)
     if found:
         raise VerifyError(
-            f"it runs {facts.system.os}, but release {desired.release} is for {desired.os}",
-            where=session.name,
-            fix="Install the host anew with that system, or choose a release for the one it has. Nothing was changed.",
+            "; ".join(one.what for one in found), where=session.name, fix=f"{found[0].fix}. Nothing was changed."
         )
 
 

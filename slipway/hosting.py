@@ -6,13 +6,13 @@ import json
 import math
 from dataclasses import dataclass
 
-from slipway.models import MODELS
 from slipway.desired import Needs
+from slipway.models import MODELS
 from slipway.plan_types import Plan
-
 from slipway.releases import Release
 from slipway.settings import Settings
 from slipway.settings.rules import SYSTEM_DISK, SYSTEM_MEMORY
+
 GB = 10**9
 STEP_GB = 10
 """disks are made in steps, so that a slightly larger image is no change of the disk"""
@@ -27,11 +27,11 @@ COPIES = 2
 FREE_SHARE = 0.1
 """5 % that ext4 keeps for root, and as much again so that nothing warns"""
 
-UPCLOUD_TEMPLATES = {
 MEMORY_SEEN = 0.94
 """share of a machine's memory that Linux counts at least: firmware, kernel and crash dumps keep the rest. A machine of
 64 GiB at a cloud that keeps 5 % shows 60.8"""
 
+UPCLOUD_TEMPLATES = {
     "debian:12": "01000000-0000-4000-8000-000020070100",
     "ubuntu:22.04": "01000000-0000-4000-8000-000030220200",
     "ubuntu:24.04": "01000000-0000-4000-8000-000030240200",
@@ -40,7 +40,6 @@ MEMORY_SEEN = 0.94
 https://github.com/UpCloudLtd/upcloud-python-api upcloud_api/storage.py"""
 
 
-@dataclass(frozen=True)
 def needs(settings: Settings, release: Release, weights: int) -> Needs:
     """The least machine that carries a stack's host: `weights` is the bytes of the model's file.
 
@@ -57,6 +56,7 @@ def needs(settings: Settings, release: Release, weights: int) -> Needs:
     )
 
 
+@dataclass(frozen=True)
 class DiskSize:
     """Gigabytes (10⁹ bytes), and how they came about."""
 

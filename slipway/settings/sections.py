@@ -32,9 +32,9 @@ EngineVersion = Annotated[str, StringConstraints(pattern=r"^v?[0-9]+(\.[0-9]+){0
 KvDtype = Literal["auto", "bf16", "fp16", "fp8", "nvfp4", "q8_0", "q4_0"]
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Wave = HostsOrPercent
-
 ErrorShare = Annotated[str, StringConstraints(pattern=r"^(100|[0-9]{1,2}(\.[0-9]+)?)%$")]
 Ratio = Annotated[float, Field(ge=1)]
+
 
 def _seconds(text: str) -> Any:
     """A default duration; the schema shows it as people write it."""
@@ -124,12 +124,12 @@ class HostsSettings(Section):
 
     count: Annotated[int, Field(strict=True, ge=1, le=1000)] = 1
     """How many."""
+    renew: tuple[base.HostName, ...] = ()
+    """Names of those that take a new image or first-boot script, for which they are made anew. Others keep theirs."""
 
 
 class LocalSettings(Section):
     """Machines booted beside the one who runs `pulumi up`."""
-    renew: tuple[base.HostName, ...] = ()
-    """Names of those that take a new image or first-boot script, for which they are made anew. Others keep theirs."""
 
     machine: MachineKind = "auto"
     """A VM where KVM really works, else a system container, else an emulated VM."""
@@ -215,7 +215,6 @@ class WindowSettings(Section):
     """Time zone that cron is meant in, such as Europe/Helsinki."""
 
 
-class RolloutSettings(Section):
 class LimitsSettings(Section):
     """What the gate behind a wave takes for a regression. Times are multiples of what they were before."""
 
@@ -231,6 +230,7 @@ class LimitsSettings(Section):
     """Fewer requests in the bake time say nothing."""
 
 
+class RolloutSettings(Section):
     """How a change goes through the fleet."""
 
     canary: Annotated[int, Field(strict=True, ge=0)] = 1
@@ -239,7 +239,6 @@ class LimitsSettings(Section):
     """Hosts of each later wave: a number, or a share of the fleet, rounded up."""
     bake: Duration = _seconds("2m")
     """How long the gate behind a wave watches errors and latency before the next one starts."""
-    max_unavailable: Wave | None = None
     limits: LimitsSettings = LimitsSettings()
     """What keeps the gate shut."""
     max_unavailable: Wave | None = None
