@@ -22,7 +22,7 @@ from slipway.plan import make_plan, with_placeholders
 from slipway.releases import load_lock, load_release
 from slipway.settings import parse_stack_file
 from slipway.settings.sections import Provider
-from stacks.providers import AVAILABLE, EXTRAS, Host, HostsArgs
+from stacks.providers import AVAILABLE, EXTRAS, Cluster, Host, HostsArgs
 from tests.stacks.conftest import HOST_KEY, built
 from tests.support.locks import lock_everything
 from tests.support.mocks import run_program
@@ -65,15 +65,26 @@ def test_it_says_what_was_verified(module: ModuleType) -> None:
     assert len(module.VERIFIED) > 20
 
 
+def made_by(module: ModuleType) -> dict[str, object]:
+    """What a module has of the two that make something, with what each returns. One has clusters only."""
+    kinds = {"create_hosts": list[Host], "create_cluster": Cluster}
+    found = {name: kind for name, kind in kinds.items() if hasattr(module, name)}
+    assert found or module.__name__.endswith(".kubernetes")
+    return found
+
+
 def test_it_says_what_it_makes(module: ModuleType) -> None:
     assert module.__doc__
-    assert module.create_hosts.__doc__
+    for name in made_by(module):
+        assert getattr(module, name).__doc__
 
 
 def test_it_has_the_shape(module: ModuleType) -> None:
-    assert list(inspect.signature(module.create_hosts).parameters) == ["args", "opts"]
-    hints = get_type_hints(module.create_hosts)
-    assert hints == {"args": HostsArgs, "opts": pulumi.ResourceOptions, "return": list[Host]}
+    for name, returned in made_by(module).items():
+        function = getattr(module, name)
+        assert list(inspect.signature(function).parameters) == ["args", "opts"]
+        hints = get_type_hints(function)
+        assert hints == {"args": HostsArgs, "opts": pulumi.ResourceOptions, "return": returned}
 
 
 def test_it_is_named_where_names_are(provider: str) -> None:
@@ -86,6 +97,7 @@ def test_it_has_its_tests(provider: str) -> None:
     assert provider in RUN_END_TO_END or (ROOT / f"tests/stacks/test_{provider}.py").exists()
 
 
+@pytest.mark.parametrize("provider", [name for name in AVAILABLE if name != "kubernetes"])  # which has clusters only
 def test_it_returns_the_hosts_of_the_plan(provider: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built(tmp_path)
     index = json.loads((tmp_path / "artifacts.json").read_text())
