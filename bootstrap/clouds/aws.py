@@ -17,7 +17,7 @@ from botocore.config import Config
 
 from bootstrap.clouds.asking import DEADLINE, UnansweredError, answered
 from bootstrap.waits import Waits
-from slipway.doctor.cloud import CloudAnswers, CloudWanted, Limit, ServerType
+from slipway.doctor.market import CloudAnswers, CloudWanted, Limit, ServerType
 from slipway.doctor.types import NoAnswer
 from slipway.units import MIB
 

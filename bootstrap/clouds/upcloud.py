@@ -14,7 +14,7 @@ import httpx
 
 from bootstrap.clouds.asking import DEADLINE, Api, UnansweredError, answered
 from bootstrap.waits import Waits
-from slipway.doctor.cloud import CloudAnswers, CloudWanted, Limit, ServerType
+from slipway.doctor.market import CloudAnswers, CloudWanted, Limit, ServerType
 from slipway.doctor.types import NoAnswer
 from slipway.units import MIB
 

@@ -15,8 +15,8 @@ from bootstrap.commands.status import exported_state, hosts_of
 from bootstrap.waits import Waits
 from slipway.cli.effects import Doctor
 from slipway.desired import Connection
-from slipway.doctor.cloud import CloudAnswers, CloudWanted
 from slipway.doctor.hosts import Unmeasured
+from slipway.doctor.market import CloudAnswers, CloudWanted
 from slipway.doctor.measured import HostMeasured
 from slipway.doctor.types import NoAnswer
 from slipway.errors import SlipwayError

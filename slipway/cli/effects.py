@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
     from slipway.cli.status import HostStatus
     from slipway.desired import Connection
-    from slipway.doctor.cloud import CloudAnswers, CloudWanted
     from slipway.doctor.cluster import ClusterAnswers, ClusterWanted
     from slipway.doctor.computer import ComputerAnswers
     from slipway.doctor.hosts import Unmeasured
+    from slipway.doctor.market import CloudAnswers, CloudWanted
     from slipway.doctor.measured import HostMeasured
     from slipway.doctor.types import NoAnswer
     from slipway.plan import BuiltImage

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slipway.cli.app import AsJson, planned, sentences
+from slipway.cli.app import AsJson, planned, sentences, write
 from slipway.doctor.types import Check, NoAnswer, exit_code
+from slipway.errors import PlanError
 
 if TYPE_CHECKING:
     from datetime import date
@@ -42,20 +43,33 @@ class _Subject:
     tell: Tell
 
 
-def examine(effects: Effects, stack: str, tell: Tell) -> list[Check]:
+@dataclass(frozen=True)
+class Found:
+    """Every check, and the type of servers to pin: the first that the stack would take and that can be had."""
+
+    checks: tuple[Check, ...]
+    pin: Pin | None = None
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A setting of a cloud's section, and its value."""
+
+    section: str
+    name: str
+    value: str
+
+
+def examine(effects: Effects, stack: str, tell: Tell) -> Found:
     """Every check of a stack. Raises SlipwayError where the stack file leads to no plan."""
     plan, settings, advice = planned(effects, f"stacks/Pulumi.{stack}.yaml")
     doctor = effects.doctor()
     tell("reading the stack's state")
     made = doctor.made(stack)
     subject = _Subject(stack, plan, settings, () if isinstance(made, NoAnswer) else made, doctor, tell)
-    return [
-        _state(stack, plan, made),
-        *_computer(subject),
-        *_cloud(subject, _types(settings, advice), effects.now().date()),
-        *_cluster(subject),
-        *_hosts(subject),
-    ]
+    checks = [_state(stack, plan, made), *_computer(subject)]
+    cloud, pin = _cloud(subject, _types(settings, advice), effects.now().date())
+    return Found((*checks, *cloud, *_cluster(subject), *_hosts(subject)), pin)
 
 
 def _state(stack: str, plan: Plan, made: tuple[Connection, ...] | NoAnswer) -> Check:
@@ -86,14 +100,19 @@ def _computer(subject: _Subject) -> Iterator[Check]:
     yield from judge_computer(subject.settings, subject.doctor.computer(), len(subject.made))
 
 
-def _cloud(subject: _Subject, types: tuple[str, ...], today: date) -> Iterator[Check]:
-    """What has to be there before servers can be made."""
-    from slipway.doctor.cloud import cloud_wanted, judge_cloud  # noqa: PLC0415
+def _cloud(subject: _Subject, types: tuple[str, ...], today: date) -> tuple[list[Check], Pin | None]:
+    """What has to be there before servers can be made, and which of them can be had."""
+    from slipway.doctor.cloud import cloud_wanted, judge_cloud, pin  # noqa: PLC0415
+    from slipway.settings.resolving import cloud_of  # noqa: PLC0415
 
-    wanted = cloud_wanted(subject.settings, subject.plan, types, len(subject.made))
-    if wanted is not None:
-        subject.tell(f"asking {wanted.provider}")
-        yield from judge_cloud(wanted, subject.doctor.cloud(wanted), today)
+    wanted, section = cloud_wanted(subject.settings, subject.plan, types, len(subject.made)), cloud_of(subject.settings)
+    if wanted is None or section is None:
+        return [], None
+    subject.tell(f"asking {wanted.provider}")
+    said = subject.doctor.cloud(wanted)
+    chosen = pin(wanted, said)
+    found = Pin(wanted.provider, section.INSTANCE, chosen) if chosen is not None else None
+    return list(judge_cloud(wanted, said, today)), found
 
 
 def _cluster(subject: _Subject) -> Iterator[Check]:
@@ -137,6 +156,23 @@ def _inventory(settings: Settings, plan: Plan, key: str) -> Iterator[Connection]
             host_key=host.host_key,
             host_key_policy=settings.ssh.host_key_policy,
         )
+
+
+def _pinned(effects: Effects, stack: str, pin: Pin | None) -> str:
+    """Write the pin into the stack file; says what was done. Raises PlanError where there is nothing to pin."""
+    from slipway.doctor.pin import pinned  # noqa: PLC0415
+
+    file = f"stacks/Pulumi.{stack}.yaml"
+    if pin is None:
+        what = "no type of servers that this stack would take is known to be in stock"
+        raise PlanError(what, where=file, fix="See the checks above; nothing was written")
+    before = effects.read_text(file)
+    after = pinned(before, file, pin.section, pin.name, pin.value)
+    said = f"slipway:{pin.section}.{pin.name}: {pin.value}"
+    if after == before:
+        return f"{file} says {said} already"
+    write(effects, file, after)
+    return f"{file} now says {said}; run doctor again before `pulumi up`"
 
 
 def data_of(stack: str, checks: Sequence[Check]) -> dict[str, Any]:
@@ -191,6 +227,10 @@ def add_doctor(app: typer.Typer, effects: Effects) -> None:
     @sentences
     def doctor(
         stack: Annotated[str, typer.Option("--stack", metavar="STACK", help="Name of the stack.")],
+        pin: Annotated[
+            bool,
+            typer.Option("--pin", help="Write the first type of servers that would do and can be had into the file."),
+        ] = False,
         as_json: AsJson = False,
     ) -> None:
         """Say whether what a stack needs is there, and its hosts do what was planned. Exit code 4: something is off;
@@ -198,7 +238,8 @@ def add_doctor(app: typer.Typer, effects: Effects) -> None:
         from rich.console import Console  # noqa: PLC0415
 
         with Console(stderr=True).status(f"examining {stack}") as shown:
-            checks = examine(effects, stack, lambda text: shown.update(f"{stack}: {text}"))
+            found = examine(effects, stack, lambda text: shown.update(f"{stack}: {text}"))
+        checks = found.checks
         if as_json:
             typer.echo(json.dumps(data_of(stack, checks), indent=2, ensure_ascii=False))
         else:
@@ -208,6 +249,8 @@ def add_doctor(app: typer.Typer, effects: Effects) -> None:
                 console.print(table)
                 console.print()
             console.print(summary(checks))
+        if pin:
+            typer.echo(_pinned(effects, stack, found.pin), err=True)
         code = exit_code(checks)
         if code:
             raise typer.Exit(code)

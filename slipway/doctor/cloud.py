@@ -4,90 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date
 
+from slipway.doctor.market import CloudAnswers, CloudWanted
+from slipway.doctor.prices import judge_price
 from slipway.doctor.types import Check, NoAnswer, judged
 from slipway.hosting import UPCLOUD_TEMPLATES, boot_disk
-from slipway.offers import Offer, offers
+from slipway.offers import offers
 from slipway.plan_types import Plan
 from slipway.settings import Settings
 from slipway.settings.resolving import balanced, cloud_of, offer_of
 from slipway.units import GIB
 
-PRICE_DAYS = 90
-"""after so many days a list price is asked for again; clouds of GPUs change theirs several times a year (an
-assumption)"""
-PRICE_SHARE = 0.02
-"""a price that differs by less is the same: two digits of a third party's list"""
 GB = 10**9
-
-
-@dataclass(frozen=True)
-class ServerType:
-    """A type of server as its cloud describes it; memory in bytes."""
-
-    cores: int
-    memory: int
-    gpus: int = 0
-    gpu: str = ""
-
-
-@dataclass(frozen=True)
-class Limit:
-    """How much of something an account may have, and has. `used` is None where the cloud only says the former."""
-
-    most: float
-    used: float | None = None
-    unit: str = ""
-
-
-@dataclass(frozen=True)
-class CloudWanted:
-    """What a stack needs of a cloud."""
-
-    provider: str
-    zone: str
-    region: str
-    instances: tuple[str, ...]
-    """types of servers in order of preference; more than one is a plan B"""
-    others: tuple[str, ...]
-    """types that nobody named, and that the price list says have the GPUs that are needed, the cheapest first"""
-    servers: int
-    """that are still to be made"""
-    image: str | None
-    """id of the image; None where the cloud chooses it"""
-    disk: float
-    """bytes of one server"""
-    addresses: int
-    """public IPv4 addresses"""
-    gpus: int
-    """of one server"""
-    offer: Offer | None
-    """what each is and costs, by the price list"""
-    tier: str = ""
-    """of the disks, by the cloud's own word"""
-    balancers: int = 0
-
-
-@dataclass(frozen=True)
-class CloudAnswers:
-    """What a cloud said. Every field is an answer or why there is none."""
-
-    account: str | NoAnswer
-    """who the credentials are"""
-    zones: tuple[str, ...] | NoAnswer
-    types: Mapping[str, ServerType] | NoAnswer
-    """what the zone has, whether in stock or not"""
-    stock: Mapping[str, int] | NoAnswer
-    """how many servers of a type can be had there now, of those types that the cloud counts"""
-    image: str | NoAnswer
-    """title of the wanted image"""
-    limits: Mapping[str, Limit] | NoAnswer
-    """by what CloudWanted says: servers, cores, memory, disk, addresses, gpus, balancers"""
-    prices: Mapping[str, float] | NoAnswer
-    """an hour of a type in the zone, in `currency`"""
-    currency: str | NoAnswer
 
 
 NAMES = {"upcloud": "UpCloud", "aws": "AWS", "gcp": "GCP", "azure": "Azure"}
@@ -160,7 +89,7 @@ def judge_cloud(wanted: CloudWanted, said: CloudAnswers, today: date) -> Iterato
     yield _image(group, wanted, said)
     if wanted.servers:
         yield from _limits(group, wanted, said)
-    yield from _price(group, wanted, said, today)
+    yield from judge_price(group, wanted, said, today)
 
 
 def _zone(group: str, wanted: CloudWanted, said: CloudAnswers) -> Check:
@@ -207,7 +136,7 @@ def _plan_b(wanted: CloudWanted, stock: Mapping[str, int]) -> str:
     section = f"slipway:{wanted.provider}"
     for name in wanted.instances[1:]:
         if stock.get(name, 0) >= wanted.servers:
-            return f"Plan B: {name} has {stock[name]}; set it first in {section}, or run doctor with --pin"
+            return f"Plan B: {name} has {stock[name]}; name it in {section}, or let doctor --pin do it"
     for name in wanted.others:
         if stock.get(name, 0) >= wanted.servers:
             return f"{name} has {stock[name]} and the same GPUs; name it in {section}"
@@ -270,52 +199,3 @@ def _needs(wanted: CloudWanted, said: CloudAnswers) -> dict[str, float]:
         "gpus": gpus * wanted.servers,
         "balancers": wanted.balancers,
     }
-
-
-def _price(group: str, wanted: CloudWanted, said: CloudAnswers, today: date) -> Iterator[Check]:
-    offer = wanted.offer
-    if offer is None:
-        where = f"{wanted.instances[0] if wanted.instances else 'it'} in {wanted.region}"
-        fix = "Add it to slipway:offers with its price"
-        yield Check(group, "price", "not asked", f"no price list knows {where}", "", fix)
-        return
-    yield price_age(group, offer, today)
-    if isinstance(said.prices, NoAnswer):
-        yield said.prices.check(group, "price", _amount(offer.price, offer.currency))
-        return
-    price = said.prices.get(offer.instance)
-    if price is None:
-        why = f"the cloud lists no price of {offer.instance} in {wanted.zone}"
-        yield Check(group, "price", "no answer", why, fix="Look it up there")
-        return
-    if isinstance(said.currency, NoAnswer) or said.currency != offer.currency:
-        whose = said.currency.why if isinstance(said.currency, NoAnswer) else f"the account pays in {said.currency}"
-        yield Check(group, "price", "not asked", f"{price:.4g} an hour; {whose}", _amount(offer.price, offer.currency))
-        return
-    same = abs(price - offer.price) <= PRICE_SHARE * max(price, offer.price)
-    yield judged(
-        group,
-        "price",
-        same,
-        found=_amount(price, offer.currency),
-        wanted=f"{_amount(offer.price, offer.currency)}, as listed",
-        fix="Put the cloud's price into slipway:offers: advice and costs follow the list",
-        cost="" if same else f"{(price - offer.price) * 730 * max(1, wanted.servers):+.0f} {offer.currency} a month",
-    )
-
-
-def _amount(price: float, currency: str) -> str:
-    return f"{price:.4g} {currency} an hour"
-
-
-def price_age(group: str, offer: Offer, today: date) -> Check:
-    """How old the listed price is; a month counts from its first day."""
-    try:
-        read = date.fromisoformat(offer.date if offer.date.count("-") == 2 else f"{offer.date}-01")
-    except ValueError:
-        fix = "Add date to the offer, as YYYY-MM-DD or YYYY-MM"
-        return Check(group, "price list", "not asked", f"{offer.source} has no date", "", fix)
-    age = (today - read).days
-    found = f"{offer.instance}: read {age} days ago ({offer.date}; {offer.source})"
-    fix = "Look the price up, and put it into slipway:offers with its date"
-    return judged(group, "price list", age <= PRICE_DAYS, found=found, wanted=f"at most {PRICE_DAYS} days", fix=fix)

@@ -10,10 +10,10 @@ import pytest
 
 from slipway.cli.effects import Doctor
 from slipway.desired import Connection
-from slipway.doctor.cloud import CloudAnswers, CloudWanted
 from slipway.doctor.cluster import ClusterAnswers, ClusterWanted, Node
 from slipway.doctor.computer import ComputerAnswers
 from slipway.doctor.hosts import Unmeasured
+from slipway.doctor.market import CloudAnswers, CloudWanted
 from slipway.doctor.measured import HostMeasured
 from slipway.doctor.types import NoAnswer
 from slipway.units import GIB
@@ -21,6 +21,7 @@ from tests.slipway.doctor.subjects import CPU_HOST
 from tests.slipway.doctor.test_cloud import SAID, UPCLOUD
 from tests.slipway.stack_files import HOST_KEY, LOCAL
 from tests.slipway.test_cli import World
+from tests.slipway.test_forecast import gpu_lock
 
 SSH = f"""\
 config:
@@ -144,6 +145,54 @@ def test_what_is_off_has_a_code_and_what_to_do(fakes: Fakes) -> None:
 def test_no_answer_alone_has_another_code(fakes: Fakes) -> None:
     fakes.cloud = replace(SAID, limits=NoAnswer("nobody home", "Try again"))
     assert fakes.world().run("doctor", "--stack", "prod").exit_code == 1
+
+
+GPUS = """\
+config:
+  slipway:provider: upcloud
+  slipway:release: r580-2026.11-ubuntu-24.04
+  slipway:model:
+    name: some-8b
+    architecture: Qwen/Qwen3-8B
+    source: https://models.example/model.safetensors
+    sha256: SHA256
+    size: 16GB
+    context: 4096
+  slipway:gpu: [L40S, RTXPRO6000]
+  slipway:upcloud: {zone: fi-hel2, ssh_from: [192.0.2.7]}
+""".replace("SHA256", "a" * 64)
+L40S, RTX = "GPU-8xCPU-64GB-1xL40S", "GPU-16xCPU-80GB-1xRTXPRO6000"
+
+
+@pytest.fixture
+def gpus(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A stack that takes either GPU, of a release that is locked."""
+    monkeypatch.setattr("slipway.releases.load_lock", gpu_lock)
+    world = fakes.world()
+    world.files["stacks/Pulumi.prod.yaml"] = GPUS
+    return world
+
+
+def test_plan_b_is_what_advice_would_take_next(fakes: Fakes, gpus: World) -> None:
+    fakes.cloud = replace(SAID, stock={L40S: 0, RTX: 9})
+    result = gpus.run("doctor", "--stack", "prod", "--json", "--pin")
+    assert result.exit_code == 4, result.output
+    assert fakes.asked[0].instances[:2] == (L40S, RTX)
+    stock = next(check for check in json.loads(result.stdout)["checks"] if check["name"] == "stock")
+    assert (stock["verdict"], stock["fix"].startswith(f"Plan B: {RTX} has 9")) == ("off", True)
+    assert f"plan: {RTX}" in gpus.files["stacks/Pulumi.prod.yaml"]
+    assert "now says slipway:upcloud.plan" in result.stderr
+    again = gpus.run("doctor", "--stack", "prod", "--pin")
+    assert fakes.asked[-1].instances[0] == RTX
+    assert "says slipway:upcloud.plan: GPU-16xCPU-80GB-1xRTXPRO6000 already" in again.stderr
+
+
+def test_nothing_to_pin(fakes: Fakes, gpus: World) -> None:
+    fakes.cloud = replace(SAID, stock={"other": 9})
+    result = gpus.run("doctor", "--stack", "prod", "--pin")
+    assert result.exit_code == 2
+    assert "nothing was written" in result.stderr
+    assert gpus.files["stacks/Pulumi.prod.yaml"] == GPUS
 
 
 def test_hosts_that_exist_are_measured_before_up(fakes: Fakes) -> None:

@@ -16,7 +16,7 @@ from moto import mock_aws
 from bootstrap.clouds import aws
 from bootstrap.commands import doctor
 from bootstrap.waits import Waits
-from slipway.doctor.cloud import CloudAnswers, CloudWanted, Limit
+from slipway.doctor.market import CloudAnswers, CloudWanted, Limit
 from slipway.doctor.types import NoAnswer
 from slipway.units import GIB
 

@@ -12,7 +12,8 @@ import pytest
 
 from bootstrap.clouds import asking, upcloud
 from bootstrap.waits import Waits
-from slipway.doctor.cloud import CloudWanted, judge_cloud
+from slipway.doctor.cloud import judge_cloud
+from slipway.doctor.market import CloudWanted
 from slipway.doctor.types import Check, NoAnswer
 from slipway.offers import offers
 from tests.bootstrap.clouds.stub_api import Reply, StubApi, serve

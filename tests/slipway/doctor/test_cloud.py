@@ -7,15 +7,9 @@ from datetime import date
 
 import pytest
 
-from slipway.doctor.cloud import (
-    CloudAnswers,
-    CloudWanted,
-    Limit,
-    ServerType,
-    cloud_wanted,
-    judge_cloud,
-    price_age,
-)
+from slipway.doctor.cloud import cloud_wanted, judge_cloud
+from slipway.doctor.market import CloudAnswers, CloudWanted, Limit, ServerType
+from slipway.doctor.prices import price_age
 from slipway.doctor.types import Check, NoAnswer
 from slipway.offers import Offer
 from slipway.plan import make_plan
