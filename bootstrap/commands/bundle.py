@@ -27,9 +27,10 @@ Images that are pulled by digest are not here; docker save makes an archive of e
 
 GPU = """\
 
-NVIDIA's packages are in it too. So that hosts look for them here, unpack it and lock the release against it:
+NVIDIA's packages are in it too. So that hosts look for them here:
 
-  slipway lock --release {release} --source "deb [trusted=yes] file:{place} ./"
+  slipway:driver:
+    sources: ["deb [trusted=yes] file:{place} ./"]
 """
 
 

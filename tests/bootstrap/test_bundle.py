@@ -96,7 +96,7 @@ def test_a_gpu_release_and_what_only_some_hosts_need(tmp_path: Path) -> None:
     assert installed["nvidia-kernel-open-dkms"] == "580.159.03-1"
     assert installed["datacenter-gpu-manager-4-core"].startswith("1:"), "an epoch does not get into the way"
     assert {"nvidia-fabricmanager", "nvlsm", "libibumad3"} <= set(installed)
-    assert f"--release {release.name} --source" in (folder / "README").read_text()
+    assert "  slipway:driver:\n    sources: [" in (folder / "README").read_text()
     # The archive is gone; the bundle is one, for a lock of its own.
     again = resolve_packages(release, ROOT, [f"deb [trusted=yes] file:{folder} ./"])
     assert compute_lock(release, again).gpu == lock.gpu

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml as yaml_text
 
 from slipway.cli.show import rows
 from slipway.desired import ExpectedGpus, GpuDesired
@@ -18,6 +22,8 @@ from tests.slipway.test_releases import DIGEST, gpu_release, resolved
 
 RELEASE = load_release("r580-2026.11-ubuntu-24.04")
 LOCK = compute_lock(RELEASE, resolved(RELEASE), {"engine-vllm": DIGEST})
+DOCS = Path(__file__).parents[2] / "docs"
+SHOWN = ("engine", "offers", "driver")
 STACK = """\
 config:
   slipway:provider: ssh
@@ -153,3 +159,17 @@ def test_the_plan_takes_the_section_and_the_gpu_of_the_offer() -> None:
         "NVIDIA's runtime, as this Docker knows no CDI",
         "each cut into 2 × 3g.40gb, 39.50 GiB each; `slipway fit --mig 3g.40gb` says what fits",
     ]
+
+
+def test_the_docs_show_what_a_plan_says() -> None:
+    """The example of docs/gpu-hosts.md, on the stack of these tests and a lock whose Docker knows CDI."""
+    yaml, block = re.findall(r"```(?:yaml)?\n(.*?)```", (DOCS / "gpu-hosts.md").read_text(), re.DOTALL)[:2]
+    example = yaml_text.safe_load(yaml)["config"]
+    text = STACK.replace("  slipway:engine: {name: vllm, gpus: 2, tensor_parallel: 2}\n", "")
+    text += "".join(f"  {key}: {json.dumps(example[key])}\n" for key in example if key.split(":")[1] in SHOWN)
+    chosen = settings(base=text)
+    lock = LOCK.model_copy(update={"packages": LOCK.packages | {"docker.io": "28.2.2-0ubuntu1"}})
+    found = list(rows(make_plan(chosen, RELEASE, lock, BUILT), chosen))
+    start = [name for name, _ in found].index("gpus")
+    said = [text for _, text in found[start : start + 3]]
+    assert [line[11:] for line in block.splitlines()] == said
