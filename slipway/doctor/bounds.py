@@ -26,10 +26,6 @@ stream arrives"""
 OFFSET = 1.0
 """seconds that clocks may differ. Logs and metrics of several hosts are put in order by them"""
 
-TRANSFER = 125_000_000
-"""bytes a second between two hosts: 1 Gbit/s, the least that clouds give a server. Nothing that Slipway does needs it:
-hosts do not talk to each other. An assumption"""
-
 SYSTEM_MEMORY = 512 * 2**20
 """bytes of memory for the system, proxy and sidecar beside the weights; twice the sidecar's limit"""
 

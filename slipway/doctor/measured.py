@@ -142,5 +142,3 @@ class HostMeasured(Measured):
     """the host's clock less this computer's"""
     offset_error: float = 0.0
     """half of the question's way there and back: no better is known"""
-    transfers: tuple[tuple[str, float | NoAnswer], ...] = ()
-    """name of another host → bytes a second from here to there"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 from typing import Any
 
@@ -84,6 +85,21 @@ def test_the_sidecar_ships_the_logs_with_stack_and_model(stack: LocalStack) -> N
     assert "chat/completions" in shipped
     for attribute in ("slipway.stack", "slipway.model", "slipway.release"):
         assert attribute in shipped
+
+
+def test_doctor_measures_the_host_and_says_what_it_costs(stack: LocalStack) -> None:
+    """How fast this computer is, nobody knows: every check has an answer, and the code follows from the verdicts."""
+    script = 'exports=$(make env) && eval "$exports" && exec .venv/bin/slipway doctor --stack local --json'
+    said = stack.run("bash", "-c", script)
+    assert said.exit in (0, 4), said.output
+    checks = json.loads(said.output[said.output.index("{") :])["checks"]
+    found = {(check["group"], check["name"]): check for check in checks}
+    assert found["stack local", "state"]["found"] == "1 of 1 hosts made"
+    assert {check["verdict"] for check in checks} <= {"ok", "off", "not asked"}
+    assert (said.exit == 4) == any(check["verdict"] == "off" for check in checks)
+    assert "load in" in found["local-0", "disk throughput"]["cost"]
+    for name in ("system", "memory", "CPU steal", "disk latency", "time"):
+        assert found["local-0", name]["verdict"] in ("ok", "off"), found["local-0", name]
 
 
 def test_a_second_make_up_changes_nothing_and_says_so(stack: LocalStack) -> None:

@@ -113,7 +113,7 @@ def test_a_local_stack_that_is_well(fakes: Fakes) -> None:
         "stack local",
         "this computer",
         "h1",
-        "all 13 checks are well, or not asked",
+        "all 14 checks are well, or not asked",
     ]
     assert " ".join(lines[1].split()) == "check verdict found"
     assert fakes.measured[0][1].startswith("/var/lib/slipway/models/")
