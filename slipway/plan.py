@@ -74,8 +74,8 @@ def make_plan(
     gate = _gate(settings, model, engine, replicas)
     drain = Drain(settle=settle_seconds(settings), deadline=settings.drain.deadline)
     names = host_names(settings, stack)
-    domains = host_domains(settings, names)
     _check_renewal(settings, names)
+    domains = host_domains(settings, names)
     waves = plan_waves(names, _policy(settings), domains)
     file = ModelFile(
         source=model.source.text, sha256=model.sha256, size=model.size, path=model.path, endpoint=model.endpoint
@@ -128,19 +128,19 @@ def host_names(settings: Settings, stack: str) -> tuple[str, ...]:
     return tuple(f"{dns_label(stack)}-{index}" for index in range(settings.hosts.count))
 
 
-def host_domains(settings: Settings, names: tuple[str, ...]) -> dict[str, str | None]:
-    """What each host fails together with: what the inventory says, or the cloud's zone."""
-    if settings.provider == "ssh":
-        return {host.name: host.domain for host in settings.ssh.inventory}
-    cloud = cloud_of(settings)
-    return dict.fromkeys(names, cloud.domain if cloud is not None else None)
-
 def _check_renewal(settings: Settings, names: tuple[str, ...]) -> None:
     unknown = [name for name in settings.hosts.renew if name not in names]
     if unknown:
         what = f"the stack has no host {unknown[0]}"
         raise PlanError(what, where="slipway:hosts.renew", fix=f"Its hosts are {', '.join(names)}")
 
+
+def host_domains(settings: Settings, names: tuple[str, ...]) -> dict[str, str | None]:
+    """What each host fails together with: what the inventory says, or the cloud's zone."""
+    if settings.provider == "ssh":
+        return {host.name: host.domain for host in settings.ssh.inventory}
+    cloud = cloud_of(settings)
+    return dict.fromkeys(names, cloud.domain if cloud is not None else None)
 
 
 class _Images:
