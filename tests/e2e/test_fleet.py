@@ -216,9 +216,17 @@ def test_a_bad_change_stops_at_the_canary_and_everybody_goes_on_serving(stack: S
 
 
 def test_a_good_change_goes_on_from_there(stack: Stack) -> None:
+    """And waits for the second host, which somebody has drained: without it the fleet cannot spare the first."""
     before = stack.started()
+    stack.on_host(1, "/usr/local/lib/slipway/drain on")
     stack.write(engine={"name": "llama.cpp", "threads": 2})
-    stack.up()
+    up = stack.project.start("up")
+    waits = "h1: the fleet cannot spare it: of 1 other hosts 1 are out of service"
+    up.wait_until(lambda: up.events.exists() and waits in up.events.read_text(), PATIENCE)
+    assert stack.started() == before
+    stack.on_host(1, "/usr/local/lib/slipway/drain off")
+    done = up.wait(PATIENCE)
+    assert done.exit == 0, done.diagnostics()
     after = stack.started()
     assert after[0] != before[0]
     assert after[1] != before[1]
