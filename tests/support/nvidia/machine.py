@@ -91,7 +91,9 @@ def describe_gpus(host: Host, gpus: Sequence[StubGpu]) -> None:
     lines += [_put("/usr/lib/slipway-stub/kernel", stub("kernel"), 0o755)]
     for path, shim in SHIMS.items():
         name = path.rpartition("/")[2]
-        lines.append(f"[ -e {real}/{name} ] || mv {path} {real}/{name}")
+        # A link (kmod under many names) may be relative, and would not lead there from elsewhere.
+        keep = f'if [ -L {path} ]; then ln -s "$(readlink -f {path})" {real}/{name}; else mv {path} {real}/{name}; fi'
+        lines.append(f"[ -e {real}/{name} ] || {keep}")
         lines.append(_put(path, stub(shim), 0o755))
     table = "".join(f"{gpu.row(index)}\n" for index, gpu in enumerate(gpus))
     columns = "index uuid name memory_mib compute_cap bus pci_device ecc mig power power_min power_max fabric"
