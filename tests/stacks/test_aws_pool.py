@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.stacks.conftest import built
+from tests.stacks.test_aws import GRAPHS
 from tests.support.clouds import assert_no_secret_in_clear, one_of, only, refused
 from tests.support.golden import check_golden
 from tests.support.locks import lock_everything
@@ -51,9 +52,6 @@ STACKS = {"pool": CPU, "pool-gpu": GPU, "pool-public": PUBLIC, "pool-weights": W
 
 CLUSTER, POOL = "aws:eks/cluster:Cluster", "aws:eks/nodeGroup:NodeGroup"
 Run = Callable[..., Graph]
-
-GRAPHS: dict[tuple[str, bool], Graph] = {}
-"""what was asked for already: nobody changes a graph, and each costs a second"""
 
 
 @pytest.fixture
