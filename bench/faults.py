@@ -35,7 +35,7 @@ def table(rows: Sequence[Row]) -> str:
     cells = [("strikes in", "fault", "the run said", "after it", "after the next run")]
     for row in rows:
         said = row.said if len(row.said) <= SAID else f"{row.said[: SAID - 1]}…"
-        after = row.after if row.right else f"{row.after}  <-- wanted {row.wanted}"
+        after = row.after if row.right else f"{row.after}  <-- wanted: {row.ends}, {row.says!r}"
         cells.append((row.strikes, row.name, said, after, row.then))
     widths = [max(len(line[column]) for line in cells) for column in range(4)]
     return "\n".join(

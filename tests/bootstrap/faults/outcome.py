@@ -54,11 +54,14 @@ class Row:
     """how the run with the fault ended"""
     then: str
     """how the next run ended, the fault gone"""
-    wanted: Ending
+    ends: Ending
+    """how the run with the fault has to end"""
+    says: str
+    """a part of what it has to say"""
 
     @property
     def right(self) -> bool:
-        return self.after == self.wanted and self.then == "converged"
+        return self.after == self.ends and self.says in self.said and self.then == "converged"
 
 
 def ending(seen: Seen, old: str, new: str) -> Ending | str:

@@ -31,6 +31,8 @@ from tests.support.nvidia.machine import set_faults
 from tests.support.nvidia.serving import ENGINE, NEW, OLD, ServingMachine
 
 ARCHIVES = "/var/cache/apt/archives"
+FORGET = "rm -rf /var/lib/apt/lists/*"
+"""apt knows no version then, and has to ask its mirrors"""
 PROXY_NOWHERE = "/etc/apt/apt.conf.d/99fault"
 DROP_IN = "/etc/systemd/system/{}.d/zz-fault.conf"
 _LOCK = (
@@ -132,11 +134,12 @@ FAULTS: tuple[RealFault, ...] = (
     RealFault("hold file left behind", "", "converged", script=f"touch {HOLD}; systemctl stop {ENGINE}"),
     RealFault("clock was set back by a day", "", "converged",
               script="touch -d '+1 day' /etc/docker/daemon.json /etc/modprobe.d/slipway-nvidia.conf"),
-    RealFault("mirror down", "gpu-archive", "old release, serving", "Could not connect",
-              script=f"echo 'Acquire::http::Proxy \"http://127.0.0.1:9\";' > {PROXY_NOWHERE}",
+    RealFault("mirror down", "apt-lists", "old release, serving", "Could not connect",
+              script=f"{FORGET}; echo 'Acquire::http::Proxy \"http://127.0.0.1:9\";' > {PROXY_NOWHERE}",
               undo=f"rm {PROXY_NOWHERE}"),
-    RealFault("archive signed with another key", "gpu-archive", "old release, serving", "", altered=_other_key),
-    RealFault("package missing at that version", "gpu-archive", "old release, serving", "do not have libcuda1 999",
+    RealFault("archive signed with another key", "apt-lists", "old release, serving", "not signed", script=FORGET,
+              altered=_other_key),
+    RealFault("package missing at that version", "apt-lists", "old release, serving", "do not have libcuda1 999",
               gpu={"packages": [Package(name="libcuda1", version="999")]}),
     RealFault("drain script fails", "drain", "old release, serving", "drain: refused",
               script="cd /usr/local/lib/slipway; cp drain drain.whole; "
@@ -159,7 +162,7 @@ FAULTS: tuple[RealFault, ...] = (
               faults=(SLOW,), when=TRANSACTION, act=Way.power_cut),
     RealFault("Ctrl-C", "packages", "drained, named", "stopped", faults=(SLOW,), when=TRANSACTION,
               act=lambda way: way.cancel.set()),
-    RealFault("initramfs keeps the old module", "reboot", "old release, serving", "would need it again",
+    RealFault("initramfs is not made anew", "gpu-initramfs", "old release, serving", "the initramfs is older",
               faults=("stale-initramfs",)),
     RealFault("host comes back late", "reboot", "converged", faults=("reboot-hangs 15",)),
     RealFault("boot loads another module", "reboot", "drained, named", "would need it again",
@@ -200,7 +203,7 @@ def strike(machine: ServingMachine, fault: RealFault) -> Row:
     way.cancel.clear()
     second = _run(way, RealFault("", "", "converged"))
     after, then = ending(first, way.old, way.new), ending(second, way.old, way.new)
-    return Row(fault.name, fault.strikes or "before anything", first.said, after, then, fault.ends)
+    return Row(fault.name, fault.strikes or "before anything", first.said, after, then, fault.ends, fault.says)
 
 
 def _named(text: str, old: str, new: str) -> str:
@@ -211,7 +214,7 @@ def _run(way: Way, fault: RealFault, **gpu: Any) -> Seen:
     wanted = way.machine.release(way.new, **gpu)
     log = _Watching(fault.when, lambda: fault.act(way))
     error: BaseException | None = None
-    with way.machine.connect(keepalive=1) as session:
+    with way.machine.connect(log, keepalive=1) as session:
         try:
             converge_host(session, wanted, log, way.cancel)
         except Exception as raised:  # noqa: BLE001  whatever it is, the table says it

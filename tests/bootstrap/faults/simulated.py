@@ -261,7 +261,9 @@ def strike(fault: Fault) -> tuple[Row, FaultyHost]:
     struck = sorted(host.struck)
     second = _run(host, NEW)
     strikes = ", ".join(each or "before anything" for each in struck or [fault.strikes])
-    row = Row(fault.name, strikes, first.said, ending(first, OLD, NEW), ending(second, OLD, NEW), fault.ends)
+    row = Row(
+        fault.name, strikes, first.said, ending(first, OLD, NEW), ending(second, OLD, NEW), fault.ends, fault.says
+    )
     return row, host
 
 

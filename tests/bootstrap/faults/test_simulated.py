@@ -10,9 +10,7 @@ from tests.bootstrap.faults.simulated import FAULTS, Fault, strike
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.strikes}: {fault.name}")
 def test_a_fault_ends_as_it_may(fault: Fault) -> None:
     row, host = strike(fault)
-    assert row.after == fault.ends, row.said
-    assert fault.says in row.said
-    assert row.then == "converged", f"the next run: {row.then}; the first: {row.said}"
+    assert row.right, row
     assert not host.hold
     assert not host.flag
     if host.struck:

@@ -131,8 +131,9 @@ class ServingMachine:
             host_key=self.host_key.public.strip(),
         )
 
-    def connect(self, deadline: float = 60.0, **options: Any) -> SshSession:
-        return connect(self.connection, NullLog(), threading.Event(), deadline=deadline, **options)
+    def connect(self, log: Log | None = None, deadline: float = 60.0, **options: Any) -> SshSession:
+        """`log` hears what commands print while they run."""
+        return connect(self.connection, log or NullLog(), threading.Event(), deadline=deadline, **options)
 
     def shell(self, script: str) -> str:
         """Runs a script over a connection of its own; returns what it printed."""
