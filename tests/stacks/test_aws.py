@@ -19,6 +19,7 @@ from tests.support.clouds import assert_born_with_its_key, assert_no_secret_in_c
 from tests.support.golden import check_golden
 from tests.support.locks import lock_everything
 from tests.support.mocks import Graph, run_program
+from tests.support.pulumi import ROOT
 from tests.support.sdk import in_the_clear, wrong_arguments
 
 ONE = """\
@@ -165,6 +166,12 @@ def test_a_load_balancer_asks_ready_and_lets_open_requests_go_on(run: Run) -> No
     assert len({one.inputs["targetId"] for one in attached}) == 3
     services = graph.of("slipway:index:Service")
     assert {service.inputs["desired"]["drain"]["settle"] for service in services} == {30}
+
+
+def test_a_health_check_can_speak_with_the_proxy() -> None:
+    """The load balancer's checks know nothing newer than TLS 1.2.
+    https://docs.aws.amazon.com/elasticloadbalancing/latest/network/target-group-health-checks.html"""
+    assert "ssl-min-ver TLSv1.2" in (ROOT / "templates/host/haproxy.cfg.j2").read_text()
 
 
 @pytest.mark.parametrize("text", [THREE, STATIC])

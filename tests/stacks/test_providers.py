@@ -46,6 +46,15 @@ SECTIONS: dict[str, dict[str, object]] = {
         "slipway:hosts": {"count": 2},
         "slipway:upcloud": {"zone": "fi-hel2", "plan": "4xCPU-8GB", "ssh_from": ["192.0.2.7"]},
     },
+    "aws": {
+        "slipway:hosts": {"count": 2},
+        "slipway:aws": {
+            "zone": "eu-north-1a",
+            "instance_type": "c7i.2xlarge",
+            "image": "ami-0123456789abcdef0",
+            "ssh_from": ["192.0.2.7"],
+        },
+    },
 }
 """what two hosts of each provider need"""
 
@@ -160,6 +169,7 @@ def test_there_is_an_example_of_every_kind() -> None:
         kinds.add((found.provider, found.kind, found.gpu is not None or found.engine.gpus > 0))
     assert kinds >= {
         ("local", "host", False), ("upcloud", "host", False), ("upcloud", "host", True), ("ssh", "host", True),
+        ("aws", "node-pool", True),
     }  # fmt: skip
 
 
