@@ -17,7 +17,7 @@ from bootstrap.operations.apt import SOURCES_PATH, UNATTENDED_PATH, install
 from bootstrap.operations.docker import ARCHIVES, CONFIG_PATH
 from bootstrap.operations.gpu.driver import reboot_reason
 from bootstrap.operations.step import SAVED
-from bootstrap.operations.wanted import held
+from bootstrap.operations.wanted import held, newcomers
 from bootstrap.receipts import Receipt
 from bootstrap.runner import LISTS, Runner
 from bootstrap.session import Command, Session
@@ -298,8 +298,8 @@ def _put_back(update: _Update, error: HostError) -> HostError:
 
 
 def _restore(runner: Runner, receipt: Receipt) -> int:
-    """Packages, holds and files as recorded before the update. Packages that only the new release has stay.
-    Returns how many packages had moved."""
+    """Packages, holds and files as recorded before the update. Packages that only the new release has stay, save a
+    driver's. Returns how many packages had moved."""
     facts = runner.gather()
     now = facts.packages
     moved = tuple(
@@ -317,7 +317,8 @@ def _restore(runner: Runner, receipt: Receipt) -> int:
     if moved:
         name = runner.session.name
         runner.log.warning(f"{name}: the update failed; putting {len(moved)} packages of {receipt.release} back")
-        runner.act(install(moved, f"put the packages of release {receipt.release} back"))
+        besides = tuple(f"{name}-" for name in newcomers(facts, receipt.packages_before))
+        runner.act(install(moved, f"put the packages of release {receipt.release} back", besides=besides))
     if receipt.held:
         runner.run_apt(Command(f"apt-mark -q hold {shlex.join(receipt.held)}", "hold what was held"))
     for path, content in receipt.files_before.items():

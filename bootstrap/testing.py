@@ -188,7 +188,11 @@ class SimulatedHost(FakeSession):
         if "apt-get update" in script:
             self.lists_read = True
         elif "apt-get install" in script:
-            for package, version in re.findall(r"(?<= )([a-z0-9][\w.+-]*)=([\w.+:~-]+)", script.partition("2>&1")[0]):
+            asked = script.partition("2>&1")[0]
+            for package in re.findall(r"(?<= )([a-z0-9][\w.+-]*)-(?= )", asked):
+                self.packages.pop(package, None)
+                self.held.discard(package)
+            for package, version in re.findall(r"(?<= )([a-z0-9][\w.+-]*)=([\w.+:~-]+)", asked):
                 if self.packages.get(package) != version:
                     self.held.discard(package)
                 self.packages[package] = version

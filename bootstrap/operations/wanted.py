@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from bootstrap.facts import Facts
 from slipway.desired import GpuDesired, HostDesired, Package
@@ -72,6 +73,18 @@ def in_the_way(facts: Facts, desired: HostDesired) -> tuple[str, ...]:
             if name not in keep
             and FAMILY.match(name)
             and (_ALIKE.match(name) or driver_version(found.version) not in (None, gpu.driver))
+        )
+    )
+
+
+def newcomers(facts: Facts, before: Mapping[str, str]) -> tuple[str, ...]:
+    """Installed packages of a driver whose names were not there before. They give way to those that were: a branch's
+    packages conflict with the next one's, and one of NVIDIA's pins with every other."""
+    return tuple(
+        sorted(
+            name
+            for name, found in facts.packages.items()
+            if found.installed and name not in before and FAMILY.match(name)
         )
     )
 

@@ -12,7 +12,7 @@ from bootstrap.host import HostReport, converge_host, read_host, remove_host
 from bootstrap.session import Result
 from bootstrap.testing import RecordingLog
 from bootstrap.waits import Waits
-from slipway.desired import HostDesired, Image
+from slipway.desired import HostDesired, Image, Package
 from slipway.errors import CommandError, UnreachableError, VerifyError
 from tests.bootstrap.gpu_host import MODULE, SimulatedGpuHost, desired
 
@@ -74,6 +74,23 @@ def test_a_module_still_wrong_after_one_reboot_goes_back(host: SimulatedGpuHost,
     assert host.boots == 3, "once for the new driver, and once more to be as before"
     assert (host.installed, host.loaded, receipt(host)["state"]) == (OLD, OLD, "converged")
     assert read_host(host, desired(OLD)) == ()
+
+
+def test_going_back_takes_what_came_with_the_new_driver_away(host: SimulatedGpuHost, waits: Waits) -> None:
+    """NVIDIA's pins conflict with each other, as packages do that have their branch in their names."""
+    wanted = {driver: desired(driver, packages=with_pin(driver)) for driver in (OLD, NEW)}
+    host.available |= {(package.name, package.version) for driver in wanted for package in with_pin(driver)}
+    converge(host, wanted[OLD], waits)
+    host.stuck = OLD
+    with pytest.raises(VerifyError, match=f"The host keeps release r{OLD}"):
+        converge(host, wanted[NEW], waits)
+    assert [name for name in host.packages if "pinning" in name] == [f"nvidia-driver-pinning-{OLD}"]
+    assert read_host(host, wanted[OLD]) == ()
+
+
+def with_pin(driver: str) -> tuple[Package, ...]:
+    names = ("libcuda1", MODULE, f"nvidia-driver-pinning-{driver}")
+    return tuple(Package(name=name, version=f"{driver}-1") for name in names)
 
 
 def test_a_run_that_dies_before_the_reboot_goes_on(host: SimulatedGpuHost, waits: Waits) -> None:
