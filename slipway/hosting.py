@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from slipway.desired import Needs
@@ -83,12 +84,18 @@ DISK_SECONDS = 300
 
 
 def user_data(
-    private_key: str, public_key: str, *, cache_device: str | None = None, hostname: str | None = None
+    private_key: str,
+    public_key: str,
+    *,
+    cache_device: str | None = None,
+    hostname: str | None = None,
+    files: Mapping[str, str] | None = None,
 ) -> str:
     """What cloud-init does before sshd starts: the host's own key, no passwords, and the disk for weights.
 
     `cache_device` is a path under /dev. It is waited for, formatted when nothing at all is on it, and mounted where
-    models lie. `hostname` is for clouds that would name a machine by its address.
+    models lie. `hostname` is for clouds that would name a machine by its address, `files` (content by path) for what
+    else runs at a first boot.
     https://cloudinit.readthedocs.io/en/latest/reference/modules.html (ssh, bootcmd); bootcmd is run on each boot.
     Tried with those two modules of cloud-init 22.4.2, Debian 12's, whose unit comes before sshd's.
     """
@@ -101,6 +108,8 @@ def user_data(
     }
     if hostname is not None:
         config["hostname"] = hostname
+    if files:
+        config["write_files"] = [{"path": path, "content": content} for path, content in files.items()]
     if cache_device is not None:
         config["bootcmd"] = [["sh", "-ec", _mount_script(cache_device)]]
     return "#cloud-config\n" + json.dumps(config, indent=1) + "\n"

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slipway.auto import settled
-from slipway.desired import ContainerStack, Drain, HealthGate, HostDesired, Image, ModelFile, Needs, Package, Serving, Window
+from slipway.desired import (
+    ContainerStack,
+    Drain,
+    HealthGate,
+    HostDesired,
+    Image,
+    ModelFile,
+    Needs,
+    Package,
+    Serving,
+    Window,
+)
 from slipway.engine_facts import FACTS
 from slipway.engines import engine_plan
 from slipway.errors import PlanError, StaleLockError

@@ -268,7 +268,7 @@ class Plan:
     """None where no advice was asked for"""
     windows: tuple[Window, ...] = ()
     """when a host may go to another release; at any time where there are none"""
+    limits: Limits = Limits()  # noqa: RUF009 - it is frozen
+    """past which the gate behind a wave stays shut"""
     cluster: ClusterPlan | None = None
     """where pods serve in place of hosts, of which there are none then; `replicas` is what one pod holds"""
-    limits: Limits = Limits()
-    """past which the gate behind a wave stays shut"""

@@ -88,7 +88,10 @@ class ClusterService(pulumi.ComponentResource):
         rest = {key: value for key, value in item.items() if key not in ("apiVersion", "kind", "metadata")}
         if made is None:
             custom = kubernetes.apiextensions.CustomResource
-            return custom(name, api_version=api, kind=kind, metadata=metadata, opts=opts, **rest)
+            made_custom: pulumi.Resource = custom(
+                name, api_version=api, kind=kind, metadata=metadata, opts=opts, **rest
+            )
+            return made_custom
         resource: pulumi.Resource = made(
             name, metadata=metadata, **{_snake(key): value for key, value in rest.items()}, opts=opts
         )
@@ -135,13 +138,14 @@ class ClusterService(pulumi.ComponentResource):
     ) -> pulumi.Resource:
         metadata = {"name": f"{self._args.wanted.name}-{suffix}", "namespace": self._args.wanted.namespace}
         opts = pulumi.ResourceOptions.merge(self._opts, pulumi.ResourceOptions(depends_on=depends_on))
-        return kubernetes.core.v1.Secret(
+        made: pulumi.Resource = kubernetes.core.v1.Secret(
             f"Secret/{metadata['name']}",
             metadata=metadata,
             type=kind,
             string_data={key: pulumi.Output.secret(value) for key, value in data.items()},
             opts=opts,
         )
+        return made
 
 
 def _annotate(deployment: dict[str, Any], digest: pulumi.Input[str]) -> None:

@@ -69,7 +69,7 @@ def pcie_rate(speed: float, lanes: int) -> float:
     """Bytes a second in one direction of a link of `speed` GT/s a lane: 8 of 10 bits carry data up to 5 GT/s, 128 of
     130 above (PCI Express base specification); 64 GT/s is taken at the same, which its framing nearly reaches.
 
-    >>> pcie_rate(16, 16) / 1e9, pcie_rate(2.5, 16) / 1e9
-    (31.507692307692306, 4.0)
+    >>> round(pcie_rate(16, 16) / 1e9, 1), pcie_rate(2.5, 16) / 1e9
+    (31.5, 4.0)
     """
     return speed * 1e9 * lanes / 8 * (0.8 if speed <= 5 else 128 / 130)

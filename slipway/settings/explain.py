@@ -45,6 +45,19 @@ PATTERNS = {
     r"^ami-[0-9a-f]{8,17}$": "Write the id of an AMI, such as ami-0123456789abcdef0; they differ from region to region",
     r"^vpc-[0-9a-f]{8,17}$": "Write the id of a VPC, such as vpc-0123456789abcdef0",
     r"^subnet-[0-9a-f]{8,17}$": "Write ids of subnets, such as subnet-0123456789abcdef0",
+    r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$": "Write the id of a project, as `gcloud projects list` has it",
+    r"^[a-z]+-[a-z]+[0-9]{1,2}-[a-z]$": "Write a zone, such as europe-west4-a; `gcloud compute zones list` lists them",
+    r"^[a-z][a-z0-9]{1,7}(-[a-z0-9]+)+$": (
+        "Write a machine type, such as g2-standard-8; `gcloud compute machine-types list` lists those of a zone"
+    ),
+    r"^nvidia-[a-z0-9-]{1,56}$": (
+        "Write a GPU, such as nvidia-tesla-t4; `gcloud compute accelerator-types list` lists them"
+    ),
+    r"^projects/[a-z][a-z0-9.:-]{1,62}/global/images/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$": (
+        "Write one image, projects/PROJECT/global/images/NAME, and no family of images, which moves"
+    ),
+    r"^[a-z][a-z0-9_-]{0,62}$": "Use lower-case letters, digits, hyphens and underscores, at most 63, a letter first",
+    r"^[a-z0-9_-]{0,63}$": "Use lower-case letters, digits, hyphens and underscores, at most 63",
     r"^[A-Za-z0-9][A-Za-z0-9._-]{1,31}$": "Use 2 to 32 letters, digits and . _ -, and a letter or digit first",
 }
 

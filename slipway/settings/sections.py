@@ -16,6 +16,7 @@ from slipway.settings.base import Section
 from slipway.settings.clouds import UpCloudSettings
 from slipway.settings.cluster import ClusterSettings, PoolSettings
 from slipway.settings.driver import DriverSettings
+from slipway.settings.gcp import GcpSettings
 from slipway.settings.weights import WeightsSettings
 from slipway.units import Bytes, Duration, HostsOrPercent, parse_bytes, parse_duration
 from slipway.workload import Workload
@@ -321,6 +322,7 @@ class Settings(Section):
     ssh: SshSettings = SshSettings()
     upcloud: UpCloudSettings = UpCloudSettings()
     aws: AwsSettings = AwsSettings()
+    gcp: GcpSettings = GcpSettings()
     cluster: ClusterSettings = ClusterSettings()
     pool: PoolSettings = PoolSettings()
     weights: WeightsSettings | None = None

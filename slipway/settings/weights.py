@@ -8,7 +8,7 @@ from pydantic import StringConstraints
 
 from slipway.settings.base import Section
 
-STORES = ("upcloud", "aws")
+STORES = ("upcloud", "gcp", "aws")
 """providers whose object storage speaks S3 and is made here"""
 
 BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$")]

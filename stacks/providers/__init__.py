@@ -25,7 +25,7 @@ AVAILABLE = ("kubernetes", "local", "ssh", "upcloud", "gcp", "aws")
 NOT_RUN = "not run"
 """how VERIFIED starts where a module never made a real host; whoever uses it is told"""
 
-EXTRAS = {"pulumi_aws": "aws", "pulumi_upcloud": "upcloud"}
+EXTRAS = {"pulumi_aws": "aws", "pulumi_upcloud": "upcloud", "pulumi_gcp": "gcp"}
 """a cloud's SDK to the optional extra of this package that brings it"""
 
 

@@ -267,7 +267,7 @@ def test_plan(world: World) -> None:
 def test_plan_for_programs(world: World) -> None:
     data = json.loads(world.run("plan", FILE, "--json").stdout)
     assert data["stack"] == "local"
-    assert data["replicas"] == [{"index": 0, "port": 9000, "gpus": []}]
+    assert data["replicas"] == [{"index": 0, "port": 9000, "gpus": [], "slice": None}]
     assert data["deadlines"]["health"]["seconds"] == 62
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from slipway.plan_types import Taint
+from slipway.plan_types import PodPlan, Taint
 from slipway.pools import cluster_plan, dns_label, label_value, pool_plan
 from slipway.settings import Settings
 
@@ -66,14 +66,17 @@ def test_the_longest_stack_name_fits_the_strictest_cloud() -> None:
     assert "--" not in pool_plan(settings(), "a" * 30 + "-b").name
 
 
+POD = PodPlan(10, 60, 120, 600, 10, 4, 2**30, 2**30, None, False)
+
+
 def test_pods_fill_the_nodes_unless_said() -> None:
-    plan = cluster_plan(settings(), "prod")
+    plan = cluster_plan(settings(), "prod", POD, None)
     assert (plan.namespace, plan.replicas, plan.gpu_layer, plan.private) == ("slipway-prod", 6, "plugin", True)
-    assert cluster_plan(settings(cluster={"replicas": 5, "namespace": "models"}), "prod").replicas == 5
+    assert cluster_plan(settings(cluster={"replicas": 5, "namespace": "models"}), "prod", POD, None).replicas == 5
 
 
 def test_a_pool_without_gpus_has_no_gpu_layer_and_no_taint() -> None:
-    plan = cluster_plan(settings(engine={"name": "llama.cpp"}, release="local-2026.11"), "prod")
+    plan = cluster_plan(settings(engine={"name": "llama.cpp"}, release="local-2026.11"), "prod", POD, None)
     assert (plan.gpu_layer, plan.pool.taints) == ("none", ())
 
 

@@ -148,6 +148,9 @@ class _Answers(mocks.Mocks):
         if args.typ.startswith("aws:"):
             identity, more = mock_aws.answer(args.typ, args.name, args.inputs)
             state |= {name: self.known(value) for name, value in more.items()}
+        if args.typ.startswith("gcp:"):
+            identity, more = mock_gcp.answer(args.typ, args.name, args.inputs)
+            state |= {name: self.known(value) for name, value in more.items()}
         # In a preview, an engine has no id of what is not there yet.
         return ("" if self.preview else identity), state
 

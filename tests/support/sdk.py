@@ -38,7 +38,14 @@ def as_python(value: Any) -> Any:
         return value
     if "[secret]" in value:
         return as_python(value["[secret]"])
-    return {snake(key): item if key in FREE else as_python(item) for key, item in value.items()}
+    return {snake(key): in_the_clear(item) if key in FREE else as_python(item) for key, item in value.items()}
+
+
+def in_the_clear(value: Any) -> Any:
+    """The value with secrets in it unwrapped."""
+    if isinstance(value, dict):
+        return value["[secret]"] if "[secret]" in value else {key: in_the_clear(item) for key, item in value.items()}
+    return value
 
 
 def snake(name: str) -> str:
