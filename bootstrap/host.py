@@ -76,9 +76,9 @@ def converge_host(
     update = _Update(runner, receipts.begin(facts, desired.release), others)
     if facts.receipt and receipts.read(facts) is None:
         log.warning(f"{session.name}: its receipt cannot be read; the host is taken for one without")
-    if not update.receipt.stopped:
-        # Held, and no run says why: a person did it, or the receipt of the run that did is lost.
-        update.receipt = update.receipt.moved(stopped=serving.held_units(facts))
+    # Held, and the receipt does not say what: a person did it, or the receipt of the run that did is lost.
+    stopped = dict.fromkeys((*update.receipt.stopped, *serving.held_units(facts)))
+    update.receipt = update.receipt.moved(stopped=tuple(stopped))
     try:
         facts, changed = runner.converge(facts, update.before)
         if reason := reboot_reason(facts, desired):

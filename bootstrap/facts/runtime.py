@@ -63,9 +63,11 @@ def _parse_units(text: str) -> dict[str, Any]:
     return {"units": units}
 
 
+# The pattern finds what systemd has in memory: a unit whose start was skipped, as on a host that is held, is not there.
 UNITS = Fact(
     "units",
-    "systemctl show -p Id -p LoadState -p ActiveState -p UnitFileState -p Result 'slipway-*' $UNITS",
+    "systemctl show -p Id -p LoadState -p ActiveState -p UnitFileState -p Result 'slipway-*' $UNITS "
+    "$(cd /etc/systemd/system && ls -d slipway-*.service 2>/dev/null)",
     _parse_units,
 )
 
