@@ -1,6 +1,6 @@
 """What the `local` stack needs besides the tracked files: a backend in a folder, a passphrase, and a salt.
 
-    python3 -m tools.local_stack prepare    make what is missing
+    python3 -m tools.local_stack prepare    make what is missing, and take away the lock of a Pulumi that was killed
     python3 -m tools.local_stack env        the same, and print `export` lines for a shell
     python3 -m tools.local_stack exists     exit 0 when there is a stack to take down, 1 when not
     python3 -m tools.local_stack remove     forget the stack; its machines must be gone
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import secrets
 import shlex
 import subprocess
@@ -70,6 +71,7 @@ def prepare(state: Path, pulumi: Path | None) -> None:
         descriptor = os.open(passphrase, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as handle:
             handle.write(secrets.token_urlsafe(32))
+    _unlock(state)
     if pulumi is not None and not (exists(state) and (state / "local/encryptionsalt").exists()):
         _init(state, pulumi)
 
@@ -81,6 +83,28 @@ def remove(state: Path, pulumi: Path) -> None:
             _project(Path(project), state)
             _pulumi(pulumi, ["stack", "rm", STACK, "--yes", "--preserve-config"], Path(project), state)
     (state / "local/Pulumi.local.yaml").unlink(missing_ok=True)
+
+
+def _unlock(state: Path) -> None:
+    """Takes away the locks of Pulumi processes of this computer that are gone: SIGKILL, or a computer that went down.
+
+    A lock is pid, user, host name and time in a file (pkg/backend/diy/lock.go of Pulumi); one that is not so, or of
+    another computer, stays for `pulumi cancel`.
+    """
+    for path in (state / "pulumi/.pulumi/locks").glob("**/*.json"):
+        try:
+            lock = json.loads(path.read_text())
+            pid, host = int(lock["pid"]), lock["hostname"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        try:
+            name = Path(f"/proc/{pid}/comm").read_text().strip()
+        except OSError:
+            name = ""
+        # A number is given again: what runs under it now may be anything.
+        if host == platform.node() and name != "pulumi":
+            say(f"process {pid}, which had locked the stack, is gone; its lock is taken away")
+            path.unlink(missing_ok=True)
 
 
 def _init(state: Path, pulumi: Path) -> None:

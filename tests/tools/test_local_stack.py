@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -70,6 +72,28 @@ def test_a_lost_salt_is_found_in_the_stacks_state(state: Path, cli: Path) -> Non
     local_stack.prepare(state, cli)
     assert (state / "local/encryptionsalt").read_text() == "encryptionsalt: v1:kept\n"
     assert not Path(f"{cli}.calls").exists()
+
+
+def test_the_lock_of_a_pulumi_that_is_gone_is_taken_away(state: Path, tmp_path: Path) -> None:
+    folder = state / "pulumi/.pulumi/locks/organization/slipway/local"
+    folder.mkdir(parents=True)
+    named = Path(shutil.copy("/bin/sleep", tmp_path / "pulumi"))
+
+    def lock(name: str, pid: int, host: str) -> Path:
+        path = folder / f"{name}.json"
+        path.write_text(json.dumps({"pid": pid, "username": "root", "hostname": host, "timestamp": "2026-11-25"}))
+        return path
+
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    with subprocess.Popen([named, "60"]) as alive:
+        here = platform.node()
+        stays = [lock("alive", alive.pid, here), lock("elsewhere", gone.pid, f"not-{here}"), folder / "odd.json"]
+        stays[2].write_text("{")
+        goes = [lock("gone", gone.pid, here), lock("given-again", os.getpid(), here)]
+        local_stack.prepare(state, None)
+        assert [path.exists() for path in (*stays, *goes)] == [True, True, True, False, False]
+        alive.kill()
 
 
 def test_a_cli_that_fails_is_quoted(state: Path, cli: Path) -> None:
