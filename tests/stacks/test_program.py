@@ -70,7 +70,7 @@ def test_every_stack_has_the_same_outputs(configure: Configure) -> None:
     [
         ({"release": "local-2026.12"}, "there is no release 'local-2026.12'. Did you mean local-2026.11?"),
         ({"api_key": "sk-in-the-clear"}, "slipway:api_key: this secret is not encrypted"),
-        ({"provider": "aws", "ssh": None}, "slipway:provider: there is no provider module for 'aws' yet"),
+        ({"provider": "azure", "ssh": None}, "slipway:provider: there is no provider module for 'azure' yet"),
         ({"provider": "local", "ssh": None}, "the base bookworm was not built on this machine yet. Run: make images"),
     ],
 )
