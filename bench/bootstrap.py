@@ -74,10 +74,10 @@ def round_of(name: str, base: Path, root: Path, desired: HostDesired) -> tuple[f
     with fleet(1, base, root) as machines:
         inventory = hosts.write_inventory(root / "contender", machines, desired)
         # The first login of a machine's life is slower, whoever does it.
-        hosts.on_all(hosts.connections(machines), lambda _: None)
+        hosts.on_all(machines.connections(), lambda _: None)
         seconds = CONTENDERS[name](inventory, desired)
         found: list[str] = []
-        hosts.on_all(hosts.connections(machines), lambda session: found.append(packages_of(session)))
+        hosts.on_all(machines.connections(), lambda session: found.append(packages_of(session)))
         return seconds, found[0]
 
 

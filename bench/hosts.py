@@ -33,23 +33,10 @@ def desired_host() -> HostDesired:
     return HostDesired(release=RELEASE, os=release.os[0], packages=packages)
 
 
-def connections(machines: Fleet) -> list[Connection]:
-    return [
-        Connection(
-            name=machine.name,
-            address=machine.address,
-            port=machine.port,
-            private_key=machines.user_key.private,
-            host_key=host_key,
-        )
-        for machine, host_key in zip(machines.machines, machines.host_keys, strict=True)
-    ]
-
-
 def write_inventory(folder: Path, machines: Fleet, desired: HostDesired) -> Path:
     """`inventory.json` for every contender, and an OpenSSH key and known_hosts beside it. Readable by root alone."""
     folder.mkdir(mode=0o700, exist_ok=True)
-    reached = connections(machines)
+    reached = machines.connections()
     key = folder / "key"
     key.touch(mode=0o600)
     key.write_text(machines.user_key.private)
@@ -97,7 +84,7 @@ def converged_tree(base: Path, root: Path, converge: Callable[[Connection], None
     machine has a folder of its own there.
     """
     with fleet(1, base, root) as one:
-        (connection,) = connections(one)
+        (connection,) = one.connections()
         started = time.monotonic()
         converge(connection)
         say(f"one host is converged after {time.monotonic() - started:.0f} s; copying its file system")

@@ -226,7 +226,7 @@ def run(count: int, rounds: int) -> Report:
         with fleet(count, tree, folder / "many") as machines:
             inventory = hosts.write_inventory(folder / "contenders", machines, desired)
             write_peer_files(inventory.parent, inventory, steps)
-            hosts.on_all(hosts.connections(machines), hosts.wait_for_docker)
+            hosts.on_all(machines.connections(), hosts.wait_for_docker)
             field = Field(inventory.parent, inventory, peers, steps, count)
             for name, contend in CONTENDERS.items():
                 say(f"{name}: {contend(field)[name]:.2f} s (warm-up, not counted)")

@@ -74,8 +74,8 @@ def hosts_of(exported: dict[str, Any]) -> list[tuple[Connection, HostDesired, in
     for resource in resources:
         if resource["type"] != "slipway:index:Host" or resource.get("delete"):
             continue
-        inputs = _plain(resource["inputs"])
-        seen = _plain(resource.get("outputs") or {}).get("host_key")
+        inputs = plain(resource["inputs"])
+        seen = plain(resource.get("outputs") or {}).get("host_key")
         connection = Connection.model_validate(inputs["connection"]).pinned_to(seen)
         hosts.append((connection, HostDesired.model_validate(inputs["desired"]), _wave(resource)))
     return hosts
@@ -87,13 +87,13 @@ def _wave(resource: dict[str, Any]) -> int:
     return max((int(gate[1]) + 1 for gate in gates if gate), default=0)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """An exported value without what marks its secrets, which hold their JSON."""
     if isinstance(value, dict):
         if "plaintext" in value:
             return json.loads(value["plaintext"])
-        return {key: _plain(item) for key, item in value.items() if key != "__defaults"}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+        return {key: plain(item) for key, item in value.items() if key != "__defaults"}
+    return [plain(item) for item in value] if isinstance(value, list) else value
 
 
 def look(connection: Connection, desired: HostDesired, wave: int) -> HostStatus:

@@ -13,6 +13,7 @@ from bootstrap.log import Log, NullLog
 from bootstrap.machines.lifecycle import create, remove
 from bootstrap.machines.spec import KindSetting, MachineSpec, MachineState
 from bootstrap.pki import KeyPair, make_ssh_key
+from slipway.desired import Connection
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,19 @@ class Fleet:
     machines: tuple[MachineState, ...]
     user_key: KeyPair
     host_keys: tuple[str, ...]
+
+    def connections(self) -> list[Connection]:
+        """The way in to each."""
+        return [
+            Connection(
+                name=machine.name,
+                address=machine.address,
+                port=machine.port,
+                private_key=self.user_key.private,
+                host_key=host_key,
+            )
+            for machine, host_key in zip(self.machines, self.host_keys, strict=True)
+        ]
 
 
 def new_key() -> KeyPair:

@@ -8,57 +8,29 @@ from __future__ import annotations
 import json
 import os
 import re
-import ssl
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-import yaml
 
 from bootstrap.commands.artifacts import artifacts
-from bootstrap.log import NullLog
 from bootstrap.machines.fleet import Fleet, fleet
-from bootstrap.session import Command
-from bootstrap.ssh import connect
-from slipway.desired import Connection
-from tests.support.pulumi import ROOT, Project, Run, pulumi_bin
+from tests.support.pulumi import ROOT, Project, pulumi_bin
+from tests.support.stack import PATIENCE, Stack
+from tests.support.traffic import load
 
 pytestmark = [pytest.mark.hosts, pytest.mark.pulumi, pytest.mark.slow]
 
-PATIENCE = 600
-"""seconds for one command on the whole fleet"""
 
-
-@dataclass
-class Load:
-    """What clients met: answers, errors, and the hosts that said for a while that they are not ready."""
-
-    answered: int = 0
-    failed: list[str] = field(default_factory=list)
-    refused: set[int] = field(default_factory=set)
-
-
-def _ready(http: httpx.Client) -> bool:
-    try:
-        return http.get("/ready").status_code == 200
-    except httpx.HTTPError:
-        return False  # the proxy itself is being restarted
-
-
-class Stack:
-    """A stack of the provider `ssh` with the repository's own program, and the machines in its inventory."""
+class FleetStack(Stack):
+    """A stack of the provider `ssh`, and the machines in its inventory."""
 
     def __init__(self, project: Project, machines: Fleet) -> None:
-        self.project = project
-        self.machines = machines
-        self.settings: dict[str, Any] = {
+        hosts = machines.connections()
+        settings: dict[str, Any] = {
             "slipway:provider": "ssh",
             "slipway:release": "local-2026.11",
             "slipway:model": {"name": "smollm2-135m-instruct", "context": 1024},
@@ -66,98 +38,12 @@ class Stack:
             "slipway:proxy": {"concurrency": 2},
             "slipway:drain": {"deadline": "5s"},
             "slipway:ssh": {
-                "inventory": [
-                    {"name": machine.name, "address": machine.address, "port": machine.port, "host_key": key}
-                    for machine, key in zip(machines.machines, machines.host_keys, strict=True)
-                ]
+                "inventory": [host.model_dump(include={"name", "address", "port", "host_key"}) for host in hosts]
             },
             "slipway:rollout": {"canary": 1, "wave": "100%", "bake": "3s"},
         }
-        project.program((ROOT / "__main__.py").read_text())
-        self.write()
-        subprocess.run(
-            ["pulumi", "config", "set", "--secret", "slipway:ssh_private_key", "--stack", project.stack],
-            cwd=project.folder,
-            env=project.env,
-            input=machines.user_key.private,
-            text=True,
-            check=True,
-            capture_output=True,
-        )
-
-    def write(self, **changed: Any) -> None:
-        """Write the stack file with `changed` sections; what Pulumi keeps in it stays."""
-        self.settings |= {f"slipway:{key}": value for key, value in changed.items()}
-        path = self.project.folder / f"Pulumi.{self.project.stack}.yaml"
-        kept = yaml.safe_load(path.read_text()) or {}
-        path.write_text(yaml.safe_dump({**kept, "config": {**kept.get("config", {}), **self.settings}}))
-
-    def up(self, expect: int | None = 0) -> Run:
-        done = self.project.start("up").wait(PATIENCE)
-        assert expect is None or done.exit == expect, done.diagnostics()
-        return done
-
-    def connection(self, index: int) -> Connection:
-        machine = self.machines.machines[index]
-        return Connection(
-            name=machine.name,
-            address=machine.address,
-            port=machine.port,
-            private_key=self.machines.user_key.private,
-            host_key=self.machines.host_keys[index],
-        )
-
-    def on_host(self, index: int, script: str) -> str:
-        with connect(self.connection(index), NullLog(), threading.Event()) as session:
-            return session.run(Command(script, why="look at the host", check=False)).stdout
-
-    @contextmanager
-    def load(self) -> Iterator[Load]:
-        """Steady requests, on each host one after the other, while it says that it is ready."""
-        load, done = Load(), threading.Event()
-        outputs = self.project.outputs()
-
-        def client(index: int) -> None:
-            base = f"https://{self.machines.machines[index].address}:8443"
-            headers = {"Authorization": f"Bearer {outputs['api_key']}"}
-            body = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 4}
-            context = ssl.create_default_context(cadata=outputs["ca_certificate"])
-            with httpx.Client(base_url=base, headers=headers, verify=context, timeout=60) as http:
-                while not done.wait(0.05):
-                    if not _ready(http):
-                        load.refused.add(index)
-                        continue
-                    try:
-                        http.post("/v1/chat/completions", json=body).raise_for_status()
-                        load.answered += 1
-                    except httpx.HTTPError as error:
-                        load.failed.append(f"host {index}: {error!r}")
-
-        threads = [threading.Thread(target=client, args=(index,)) for index in range(2)]
-        for thread in threads:
-            thread.start()
-        try:
-            yield load
-        finally:
-            done.set()
-            for thread in threads:
-                thread.join()
-
-    def started(self) -> list[str]:
-        """When each host's engine was started, as systemd says it."""
-        show = "systemctl show --value -p ExecMainStartTimestampMonotonic slipway-engine-0"
-        return [self.on_host(index, show).strip() for index in range(2)]
-
-    def ask(self, index: int) -> int:
-        """Status of one chat completion through a host's proxy, over verified TLS."""
-        outputs = self.project.outputs()
-        return httpx.post(
-            f"https://{self.machines.machines[index].address}:8443/v1/chat/completions",
-            json={"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 4},
-            headers={"Authorization": f"Bearer {outputs['api_key']}"},
-            verify=ssl.create_default_context(cadata=outputs["ca_certificate"]),
-            timeout=60,
-        ).status_code
+        super().__init__(project, settings, hosts)
+        self.secret("ssh_private_key", machines.user_key.private)
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +56,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         assert cli is not None
         base = Path(artifacts(ROOT).base("bookworm"))
         with fleet(2, base, folder / "machines") as machines:
-            yield Stack(Project(folder / "project", cli), machines)
+            yield FleetStack(Project(folder / "project", cli), machines)
 
 
 def test_the_canary_goes_first_and_the_gate_lets_the_rest_follow(stack: Stack) -> None:
@@ -248,11 +134,11 @@ def test_a_restart_of_docker_goes_under_traffic_and_fails_no_request(stack: Stac
     stack.up()
     before = stack.started()
     stack.write(container={"registry_mirrors": ["https://mirror.invalid"]})
-    with stack.load() as load:
+    with load(stack.endpoints()) as met:
         stack.up()
-    assert load.failed == []
-    assert load.answered > 0
-    assert len(load.refused) == 2, "each host was out of service for a while"
+    assert met.failed == []
+    assert met.answered
+    assert len(met.out) == 2, "each host was out of service for a while"
     assert all(new != old for new, old in zip(stack.started(), before, strict=True))
     assert "mirror.invalid" in stack.on_host(1, "docker info")
     assert [stack.ask(index) for index in range(2)] == [200, 200]
