@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory --no-builtin-rules
-.PHONY: help up down env install test test-quick check lock schema images clean-cache
+.PHONY: help up down env install test test-quick check lock schema images rollout-demo clean-cache
 
 # The exports of the local stack, for the recipes that run Pulumi.
 LOCAL_ENV = exports=$$(python3 -m tools.local_stack env) && eval "$$exports"
@@ -62,6 +62,15 @@ lock: install ## write the locks of the releases again
 
 schema: install ## write the JSON Schema of the stack file again
 	@.venv/bin/slipway schema --out docs/stack.schema.json
+
+rollout-demo: ## roll a stub driver through four machines under load, well and not, and show a table (needs root)
+	@if [ "$$(id -u)" != 0 ]; then
+	  echo 'slipway: `make rollout-demo` needs root: it boots four system containers here, and takes them away again. Run `sudo --preserve-env=PATH make rollout-demo`.' >&2
+	  exit 1
+	fi
+	tools/need.sh demo
+	tools/install.sh
+	.venv/bin/python -m bench.rollout_demo
 
 bench-%: ## run one benchmark, for example bench-noop; its last line is JSON
 	@tools/install.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Before anything is built: does this machine have what `make up` needs? Says what is missing, and gets it where it may.
-# `tools/need.sh test` asks for what only the tests use as well.
+# `tools/need.sh test` asks for what only the tests use as well, `tools/need.sh demo` for what signs stub archives.
 set -euo pipefail
 cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
 # shellcheck source=tools/python.sh
@@ -23,6 +23,9 @@ needed=(mmdebstrap:mmdebstrap systemd-nspawn:systemd-container ip:iproute2 iptab
 if [ "${1:-}" = test ]; then
   needed+=(qemu-system-x86_64:qemu-system-x86 debugfs:e2fsprogs curl:curl socat:socat shellcheck:shellcheck)
   needed+=(systemd-analyze:systemd ssh-keygen:openssh-client haproxy:haproxy chromium:chromium gpg:gpg)
+fi
+if [ "${1:-}" = demo ]; then
+  needed+=(gpg:gpg)
 fi
 missing=()
 for pair in "${needed[@]}"; do

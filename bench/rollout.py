@@ -1,0 +1,113 @@
+"""A driver rolled through six hosts under load: requests that failed, and the time against the sum of its parts.
+
+    make bench-rollout       or: python -m bench.rollout --hosts 6 --rounds 2
+
+The parts of a host are drain, install (everything that changes what is on it), reboot and load (from the start of its
+engines until it serves), as the provider plugin measured them. The hosts of a wave change side by side and waves one
+after the other, so the sum is over the waves, of the slowest host in each. What the roll-out takes besides is Pulumi's
+start, connections, facts, verification, the service's check and the gates, which do not bake here.
+
+System containers; GPUs and NVIDIA's packages are stubs (tests/support/nvidia), whose modules take no time to build.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+
+from bench.report import Report, say
+from bench.running import BenchError, need_root, run_main, workspace
+from tests.support.gpu_stack import gpu_stack
+from tests.support.rollout import HostRolled, Rolled, roll
+
+DRIVERS = {"bench-580": "580.159.03", "bench-620": "620.70.06"}
+AIM = 1.2
+"""times the sum of its parts that a roll-out takes at most"""
+POLICY = {"canary": 1, "wave": "50%", "bake": "0s"}
+ROLLOUT, PARTS = "roll-out", "sum of its parts"
+NAMES = ("drain", "install", "reboot", "load")
+
+
+def parts(steps: Mapping[str, float]) -> dict[str, float]:
+    """The parts of one host's update, in seconds; verification is none of them."""
+    named = {"drain": "drain", "reboot": "reboot", "load": "serve"}
+    found = {part: steps.get(step, 0.0) for part, step in named.items()}
+    found["install"] = sum(seconds for step, seconds in steps.items() if step not in (*named.values(), "verify"))
+    return {name: found[name] for name in NAMES}
+
+
+def critical(hosts: Sequence[HostRolled]) -> float:
+    """Seconds that the waves take at least: each as long as its slowest host."""
+    slowest: dict[int, float] = {}
+    for host in hosts:
+        slowest[host.wave] = max(slowest.get(host.wave, 0.0), sum(parts(host.steps).values()))
+    return sum(slowest.values())
+
+
+def table(rolled: Rolled) -> str:
+    lines = [f"  {'wave':4}  {'host':9}" + "".join(f"{name:>10}" for name in (*NAMES, "sum", "no traffic"))]
+    for host in rolled.hosts:
+        figures = [*parts(host.steps).values(), sum(parts(host.steps).values()), host.out]
+        lines.append(f"  {host.wave:<4}  {host.name:9}" + "".join(f"{seconds:8.1f} s" for seconds in figures))
+    return "\n".join(lines)
+
+
+def report(rounds: Sequence[Rolled], hosts: int) -> Report:
+    return Report(
+        name="rollout",
+        what=f"a driver rolled through {hosts} hosts under load",
+        seconds={
+            ROLLOUT: [rolled.run.seconds for rolled in rounds],
+            PARTS: [critical(rolled.hosts) for rolled in rounds],
+        },
+        ratios={f"{ROLLOUT} / {PARTS}": (ROLLOUT, PARTS)},
+        facts={
+            "hosts": hosts,
+            "requests_answered": sum(len(rolled.load.answered) for rolled in rounds),
+            "requests_failed": sum(len(rolled.load.failed) for rolled in rounds),
+            "parts": [{host.name: parts(host.steps) for host in rolled.hosts} for rolled in rounds],
+            "aim": {"ratio": AIM, "requests_failed": 0},
+        },
+    )
+
+
+def run(hosts: int, rounds: int) -> Report:
+    """There and back again, `rounds` ways in all."""
+    need_root("bench-rollout")
+    done: list[Rolled] = []
+    with (
+        workspace() as folder,
+        gpu_stack(folder / "bench", DRIVERS, hosts, say, **{"slipway:rollout": POLICY}) as stack,
+    ):
+        say("the first `pulumi up`")
+        stack.install()
+        for number in range(rounds):
+            release = list(DRIVERS)[(number + 1) % 2]
+            say(f"round {number + 1}: to {release}")
+            rolled = roll(stack, release, say)
+            if rolled.run.exit:
+                raise BenchError(rolled.run.diagnostics(), where="pulumi up", fix="Put that right.")
+            done.append(rolled)
+            failed = len(rolled.load.failed)
+            print(
+                f"round {number + 1}, {rolled.run.seconds:.1f} s, {failed} requests failed\n{table(rolled)}", flush=True
+            )
+            for _, what in rolled.load.failed[:5]:
+                say(f"failed: {what}")
+    return report(done, hosts)
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.rollout", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--hosts", type=int, default=6, metavar="N", help="machines (default: 6)")
+    parser.add_argument("--rounds", type=int, default=2, metavar="N", help="roll-outs, there and back (default: 2)")
+    return parser.parse_args(argv)
+
+
+def main() -> None:
+    asked = parse()
+    run(asked.hosts, asked.rounds).show()
+
+
+if __name__ == "__main__":
+    run_main(main)
