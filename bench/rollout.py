@@ -1,13 +1,15 @@
 """A driver rolled through six hosts under load: requests that failed, and the time against the sum of its parts.
 
-    make bench-rollout       or: python -m bench.rollout --hosts 6 --rounds 2
+    make bench-rollout       or: python -m bench.rollout --hosts 6 --rounds 1 --build 60
 
 The parts of a host are drain, install (everything that changes what is on it), reboot and load (from the start of its
 engines until it serves), as the provider plugin measured them. The hosts of a wave change side by side and waves one
 after the other, so the sum is over the waves, of the slowest host in each. What the roll-out takes besides is Pulumi's
 start, connections, facts, verification, the service's check and the gates, which do not bake here.
 
-System containers; GPUs and NVIDIA's packages are stubs (tests/support/nvidia), whose modules take no time to build.
+System containers; GPUs and NVIDIA's packages are stubs (tests/support/nvidia). Building the driver's modules, which
+took 6 minutes on 2 cores (`slipway plan --to`), is a wait of `--build` seconds in them; with 0 the parts are so short
+that what a roll-out takes besides shows most.
 """
 
 from __future__ import annotations
@@ -45,14 +47,14 @@ def critical(hosts: Sequence[HostRolled]) -> float:
 
 
 def table(rolled: Rolled) -> str:
-    lines = [f"  {'wave':4}  {'host':9}" + "".join(f"{name:>10}" for name in (*NAMES, "sum", "no traffic"))]
+    lines = [f"  {'wave':4}  {'host':9}" + "".join(f"{name:>10}" for name in (*NAMES, "sum", "out"))]
     for host in rolled.hosts:
         figures = [*parts(host.steps).values(), sum(parts(host.steps).values()), host.out]
         lines.append(f"  {host.wave:<4}  {host.name:9}" + "".join(f"{seconds:8.1f} s" for seconds in figures))
     return "\n".join(lines)
 
 
-def report(rounds: Sequence[Rolled], hosts: int) -> Report:
+def report(rounds: Sequence[Rolled], hosts: int, build: int) -> Report:
     return Report(
         name="rollout",
         what=f"a driver rolled through {hosts} hosts under load",
@@ -63,6 +65,7 @@ def report(rounds: Sequence[Rolled], hosts: int) -> Report:
         ratios={f"{ROLLOUT} / {PARTS}": (ROLLOUT, PARTS)},
         facts={
             "hosts": hosts,
+            "build_seconds": build,
             "requests_answered": sum(len(rolled.load.answered) for rolled in rounds),
             "requests_failed": sum(len(rolled.load.failed) for rolled in rounds),
             "parts": [{host.name: parts(host.steps) for host in rolled.hosts} for rolled in rounds],
@@ -71,16 +74,18 @@ def report(rounds: Sequence[Rolled], hosts: int) -> Report:
     )
 
 
-def run(hosts: int, rounds: int) -> Report:
+def run(hosts: int, rounds: int, build: int) -> Report:
     """There and back again, `rounds` ways in all."""
     need_root("bench-rollout")
     done: list[Rolled] = []
     with (
         workspace() as folder,
-        gpu_stack(folder / "bench", DRIVERS, hosts, say, **{"slipway:rollout": POLICY}) as stack,
+        gpu_stack(folder / "bench", DRIVERS, hosts, say, rollout=POLICY) as stack,
     ):
         say("the first `pulumi up`")
         stack.install()
+        for host in stack.hosts:
+            stack.set_faults(host.name, f"install-slow {build}")
         for number in range(rounds):
             release = list(DRIVERS)[(number + 1) % 2]
             say(f"round {number + 1}: to {release}")
@@ -94,19 +99,20 @@ def run(hosts: int, rounds: int) -> Report:
             )
             for _, what in rolled.load.failed[:5]:
                 say(f"failed: {what}")
-    return report(done, hosts)
+    return report(done, hosts, build)
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.rollout", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--hosts", type=int, default=6, metavar="N", help="machines (default: 6)")
-    parser.add_argument("--rounds", type=int, default=2, metavar="N", help="roll-outs, there and back (default: 2)")
+    parser.add_argument("--rounds", type=int, default=1, metavar="N", help="roll-outs, there and back (default: 1)")
+    parser.add_argument("--build", type=int, default=60, metavar="S", help="seconds of a module's build (default: 60)")
     return parser.parse_args(argv)
 
 
 def main() -> None:
     asked = parse()
-    run(asked.hosts, asked.rounds).show()
+    run(asked.hosts, asked.rounds, asked.build).show()
 
 
 if __name__ == "__main__":

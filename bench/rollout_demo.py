@@ -8,6 +8,7 @@ What is real in it and what is not is said in its first lines. Whatever ends it 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import textwrap
 import time
@@ -26,10 +27,9 @@ HEAD = """\
 The GPUs, their kernel modules and the content of NVIDIA's packages are STUBS (tests/support/nvidia): no GPU is here.
 Real are `pulumi up` with this repository's program, apt, dpkg, systemd and the reboots of {hosts} system containers
 with Debian 13, Docker (which hands the stub devices to the engines by CDI), HAProxy, and llama.cpp, which answers on
-the CPU.
-"""
+the CPU."""
 COLUMNS = ("wave", "host", "release before → after", "out of traffic", "answered, failed", "what happened")
-WIDTH = 48
+WIDTH = 42
 """characters of the last column"""
 
 
@@ -47,10 +47,10 @@ def happened(rolled: Rolled, name: str) -> str:
     """One host's part in a roll-out, in words."""
     host = next(host for host in rolled.hosts if host.name == name)
     if host.said:
-        return host.said
+        return re.sub(rf"^{host.name}: |(?<=were put back)\..*$", "", host.said)  # its name is in the row; no advice
     if host.before == host.after:
         return "not begun: a wave before it failed" if rolled.run.exit else "nothing to do"
-    longest = sorted(host.steps.items(), key=lambda step: -step[1])[:4]
+    longest = sorted(host.steps.items(), key=lambda step: -step[1])[:3]
     return ", ".join(f"{step} {seconds:.0f} s" for step, seconds in longest)
 
 
@@ -61,7 +61,7 @@ def table(rolled: Rolled) -> str:
         after = host.after if host.after != host.before else "the same"
         out = f"{host.out:.1f} s" if host.out else "never"
         met = f"{host.answered}, {host.failed}" if host.out else ""
-        text = textwrap.wrap(happened(rolled, host.name), WIDTH) or [""]
+        text = textwrap.wrap(happened(rolled, host.name), WIDTH, break_on_hyphens=False) or [""]
         rows.append((str(host.wave), host.name, f"{host.before} → {after}", out, met, text[0]))
         rows += [("", "", "", "", "", more) for more in text[1:]]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS) - 1)]

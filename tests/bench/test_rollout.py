@@ -29,7 +29,13 @@ def rolled(*hosts: HostRolled, status: int = 0, failed: tuple[str, ...] = ()) ->
 GOOD = rolled(host("demo-0", 0), host("demo-1", 1, seconds=3.0), host("demo-2", 1))
 BAD = rolled(
     host("demo-0", 0, THIRD, before=SECOND),
-    host("demo-1", 1, SECOND, before=SECOND, said="it was rebooted, and would need it again"),
+    host(
+        "demo-1",
+        1,
+        SECOND,
+        before=SECOND,
+        said=f"demo-1: it was rebooted. The host keeps release {SECOND}: 11 were put back. Look why",
+    ),
     host("demo-2", 1, THIRD, before=SECOND),
     host("demo-3", 2, SECOND, before=SECOND),
     status=255,
@@ -39,9 +45,10 @@ DRIVERS = {"demo-0": "620.70.06", "demo-1": "580.159.03", "demo-2": "620.70.06",
 
 TABLE = """\
 wave  host    release before → after   out of traffic  answered, failed  what happened
-0     demo-0  demo-580.159 → demo-620  20.0 s          9, 0              packages 8 s, serve 5 s, reboot 4 s, drain 2 s
-1     demo-1  demo-580.159 → the same  20.0 s          9, 0              it was rebooted, and would need it again
-1     demo-2  demo-580.159 → demo-620  20.0 s          9, 0              packages 8 s, serve 5 s, reboot 4 s, drain 2 s
+0     demo-0  demo-580.159 → demo-620  20.0 s          9, 0              packages 8 s, serve 5 s, reboot 4 s
+1     demo-1  demo-580.159 → the same  20.0 s          9, 0              it was rebooted. The host keeps release
+                                                                         demo-580.159: 11 were put back
+1     demo-2  demo-580.159 → demo-620  20.0 s          9, 0              packages 8 s, serve 5 s, reboot 4 s
 2     demo-3  demo-580.159 → the same  never                             not begun: a wave before it failed
 """
 
@@ -55,7 +62,7 @@ def test_a_wave_takes_as_long_as_its_slowest_host() -> None:
 
 
 def test_the_report_has_the_ratio_and_the_requests() -> None:
-    report = rollout.report([GOOD], 3)
+    report = rollout.report([GOOD], 3, 60)
     assert report.quotients() == {"roll-out / sum of its parts": round(61.0 / 43.0, 2)}
     assert (report.facts["requests_answered"], report.facts["requests_failed"]) == (2, 0)
 
