@@ -35,7 +35,7 @@ def parts(steps: Mapping[str, float]) -> dict[str, float]:
     named = {"drain": "drain", "reboot": "reboot", "load": "serve"}
     found = {part: steps.get(step, 0.0) for part, step in named.items()}
     found["install"] = sum(seconds for step, seconds in steps.items() if step not in (*named.values(), "verify"))
-    return {name: found[name] for name in NAMES}
+    return {name: round(found[name], 3) for name in NAMES}
 
 
 def critical(hosts: Sequence[HostRolled]) -> float:

@@ -77,7 +77,7 @@ def shown(title: str, rolled: Rolled) -> str:
     end = "ended well" if rolled.run.exit == 0 else f"ended with exit status {rolled.run.exit}, as it should"
     return (
         f"\n{title}\n\n{textwrap.indent(table(rolled), '  ')}\n\n"
-        f"  `pulumi up` {end}, after {rolled.run.seconds:.0f} s; {answered} requests answered, {failed} failed\n"
+        f"  `pulumi up` {end}, after {rolled.run.seconds:.0f} s; {answered} requests answered, {failed} failed"
     )
 
 
@@ -116,9 +116,11 @@ def run(hosts: int) -> bool:
         found = problems(good, bad, struck, drivers)
         found += [f"host {index} answers {status}" for index, status in enumerate(statuses) if status != 200]
     if found:
-        print("NOT AS IT SHOULD BE: " + "; ".join(found))
+        print("\nNOT AS IT SHOULD BE: " + "; ".join(found))
     else:
-        print(f"As it should be: no request failed, {struck} is back at driver {drivers[struck]}, and all hosts serve.")
+        print(
+            f"\nAs it should be: no request failed, {struck} is back at driver {drivers[struck]}, and all hosts serve."
+        )
     return not found
 
 
