@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.locks import lock_everything
+from tests.support.mocks import Graph, run_program
 from tests.support.pulumi import ROOT, Project, pulumi_bin
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMgCPi3uTQRfSpr0b3cT54xwFGP6cE9T2DkxLkuHQF+F"
 
 Configure = Callable[..., Project]
+Run = Callable[..., Graph]
 
 
 def inventory(count: int) -> dict[str, Any]:
@@ -35,6 +38,15 @@ def built(state: Path) -> None:
     (state / "artifacts.json").write_text(
         json.dumps({"bases": {}, "images": {name: {**image, "archive_sha256": "3" * 64} for name in names}})
     )
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the root program under mocks, with a lock of every release: the text of a stack file, and `run_program`'s
+    options."""
+    built(tmp_path / "state")
+    lock_everything(monkeypatch)
+    return lambda text, **more: run_program(text, tmp_path / "state", monkeypatch, **more)
 
 
 @pytest.fixture

@@ -6,12 +6,10 @@ The provider's binary and the cloud are not here: that the cloud does with these
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from tests.stacks.conftest import built
+from tests.stacks.conftest import Run
 from tests.support.clouds import (
     assert_born_with_its_key,
     assert_no_secret_in_clear,
@@ -21,8 +19,7 @@ from tests.support.clouds import (
     refused,
 )
 from tests.support.golden import check_golden
-from tests.support.locks import lock_everything
-from tests.support.mocks import Graph, run_program
+from tests.support.mocks import Graph
 from tests.support.sdk import wrong_arguments
 
 ONE = """\
@@ -63,15 +60,6 @@ WEIGHTS = (
 STACKS = {"one": ONE, "cache": CACHE, "three": THREE, "gpu": GPU, "n1": N1, "weights": WEIGHTS}
 
 INSTANCE, FIREWALL = "gcp:compute/instance:Instance", "gcp:compute/firewall:Firewall"
-
-Run = Callable[..., Graph]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    built(tmp_path / "state")
-    lock_everything(monkeypatch)
-    return lambda text, **more: run_program(text, tmp_path / "state", monkeypatch, **more)
 
 
 @pytest.mark.parametrize("name", STACKS)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 import yaml
 
-from tests.stacks.conftest import built
+from tests.stacks.conftest import Run
 from tests.support.clouds import assert_no_secret_in_clear, one_of, only, refused
 from tests.support.golden import check_golden
-from tests.support.locks import lock_everything
-from tests.support.mocks import Asked, Graph, run_program
+from tests.support.mocks import Asked, Graph
 from tests.support.sdk import wrong_arguments
 
 CPU = """\
@@ -45,14 +41,6 @@ WEIGHTS = CPU.replace("https://models.example", "s3://our-models") + "  slipway:
 STACKS = {"pool": CPU, "pool-gpu": GPU, "pool-operator": OPERATOR, "pool-weights": WEIGHTS}
 
 CLUSTER, POOL = "gcp:container/cluster:Cluster", "gcp:container/nodePool:NodePool"
-Run = Callable[..., Graph]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    built(tmp_path / "state")
-    lock_everything(monkeypatch)
-    return lambda text, **more: run_program(text, tmp_path / "state", monkeypatch, **more)
 
 
 def pool(graph: Graph) -> Asked:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.stacks.conftest import built
+from tests.stacks.conftest import Run
 from tests.support.golden import check_golden
-from tests.support.mocks import Graph, in_clear, run_program
+from tests.support.mocks import Graph, in_clear
 
 KUBECONFIG: dict[str, Any] = {
     "apiVersion": "v1",
@@ -25,14 +24,6 @@ WATCHED = """\
     gateway: {name: public, hostname: models.example}
     monitoring: monitoring
 """
-
-Run = Callable[..., Graph]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    built(tmp_path / "state")
-    return lambda text, **more: run_program(text, tmp_path / "state", monkeypatch, **more)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,9 @@ import yaml
 from slipway.hosting import user_data
 from stacks.providers import upcloud
 from stacks.providers.native import problems
-from tests.stacks.conftest import built
+from tests.stacks.conftest import Run
 from tests.support.golden import check_golden
-from tests.support.mocks import Asked, Graph, in_clear, run_program
+from tests.support.mocks import Asked, Graph, in_clear
 from tests.support.sdk import wrong_arguments
 
 ONE = """\
@@ -40,14 +39,6 @@ THREE = ONE + "    floating_ip: true\n  slipway:hosts: {count: 3}\n  slipway:eng
 HUNDRED = ONE + "  slipway:hosts: {count: 100}\n"
 
 STACKS = {"one": ONE, "cache": CACHE, "three": THREE}
-
-Run = Callable[..., Graph]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    built(tmp_path / "state")
-    return lambda text, **more: run_program(text, tmp_path / "state", monkeypatch, **more)
 
 
 @pytest.mark.parametrize("name", STACKS)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
-from tests.stacks.conftest import built
+from tests.stacks.conftest import Run
 from tests.support.golden import check_golden
-from tests.support.locks import lock_everything
-from tests.support.mocks import Asked, Graph, in_clear, run_program
+from tests.support.mocks import Asked, Graph, in_clear
 from tests.support.sdk import wrong_arguments
 
 CPU = """\
@@ -46,14 +42,6 @@ CLUSTER, GROUP = (
     "upcloud:index/kubernetesCluster:KubernetesCluster",
     "upcloud:index/kubernetesNodeGroup:KubernetesNodeGroup",
 )
-Run = Callable[..., Graph]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    built(tmp_path / "state")
-    lock_everything(monkeypatch)
-    return lambda text, **more: run_program(text, tmp_path / "state", monkeypatch, **more)
 
 
 def group(graph: Graph) -> Asked:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
-from tests.stacks.conftest import built
+from tests.stacks.conftest import Run
 from tests.support.golden import check_golden
-from tests.support.mocks import Graph, in_clear, run_program
+from tests.support.mocks import in_clear
 from tests.support.sdk import wrong_arguments
 
 WEIGHTS = """\
@@ -32,14 +30,6 @@ PUBLIC = WEIGHTS.replace("{bucket: models}", "{bucket: models, retain: false}").
 )
 STACKS = {"weights": WEIGHTS, "weights-public": PUBLIC}
 STORE = "upcloud:index/managedObjectStorage"
-
-Run = Callable[..., Graph]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    built(tmp_path / "state")
-    return lambda text, **more: run_program(text, tmp_path / "state", monkeypatch, **more)
 
 
 @pytest.mark.parametrize("name", STACKS)

@@ -8,29 +8,20 @@ from slipway.desired import HostFile
 from slipway.manifests import render_cluster
 from slipway.plan import make_plan
 from slipway.plan_types import Plan
-from slipway.releases import Lock, compute_lock, load_lock, load_release
+from slipway.releases import load_release
 from slipway.render import load_templates
 from slipway.settings import parse_stack_file
-from tests.slipway.test_releases import resolved
+from tests.support.locks import lock_of
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
 FILES = Path(__file__).parent / "cluster"
 CASES = sorted(path.stem for path in FILES.glob("*.yaml"))
 
 
-def _lock(name: str) -> Lock:
-    """As `slipway lock` would write it for a release of GPUs, whose archive no test reaches."""
-    release = load_release(name)
-    if release.gpu is None:
-        return load_lock(name)
-    images = {image: "sha256:" + "5" * 64 for image, pin in release.images.items() if pin.repository is not None}
-    return compute_lock(release, resolved(release), images)
-
-
 def plan_of(text: str, stack: str = "prod") -> Plan:
     settings = parse_stack_file(text, f"Pulumi.{stack}.yaml")
     release = load_release(settings.release)
-    return make_plan(settings, release, _lock(release.name), {}, stack=stack)
+    return make_plan(settings, release, lock_of(release.name), {}, stack=stack)
 
 
 def case(name: str) -> Plan:
