@@ -151,7 +151,7 @@ def host_domains(settings: Settings, names: tuple[str, ...]) -> dict[str, str | 
     if settings.provider == "ssh":
         return {host.name: host.domain for host in settings.ssh.inventory}
     cloud = cloud_of(settings)
-    return dict.fromkeys(names, cloud.domain if cloud is not None else None)
+    return dict.fromkeys(names, cloud.zone if cloud is not None else None)
 
 
 class _Images:

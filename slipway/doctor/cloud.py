@@ -42,7 +42,7 @@ def cloud_wanted(settings: Settings, plan: Plan, asked: tuple[str, ...], made: i
     in_front = balanced(settings)
     return CloudWanted(
         provider=settings.provider,
-        zone=section.domain or "",
+        zone=section.zone or "",
         region=section.region or "",
         instances=instances,
         others=_alike(settings, instances),

@@ -78,9 +78,5 @@ class AwsSettings(CloudSection):
     """Arguments of pulumi_aws.eks.NodeGroup itself, laid over those that Slipway writes."""
 
     @property
-    def domain(self) -> str | None:
-        return self.zone
-
-    @property
     def region(self) -> str | None:
         return self.zone[:-1] if self.zone is not None else None

@@ -147,9 +147,7 @@ def servers(settings: Settings) -> Iterator[Finding]:
     chosen, count = settings.aws, settings.hosts.count
     if settings.provider != AWS or settings.kind != "host":
         return
-    if chosen.spot > count:
-        what = f"spot is {chosen.spot}, and there are {count} servers"
-        yield Finding((AWS, "spot"), what, f"Write {count} or fewer", (("hosts", "count"),))
+    yield from cloud_findings.spot(settings, AWS)
     if chosen.anti_affinity == "spread" and count > SPREAD:
         what = f"{count} servers are more than the {SPREAD} that a zone keeps on racks of their own"
         yield Finding((AWS, "anti_affinity"), what, "Write partition", (("hosts", "count"),))

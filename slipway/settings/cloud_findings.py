@@ -52,6 +52,14 @@ def instance(settings: Settings, name: str, word: str) -> Iterator[Finding]:
         yield Finding(("engine", "gpus"), what, fix, (("engine", "gpus"), where))
 
 
+def spot(settings: Settings, name: str) -> Iterator[Finding]:
+    """More servers that may be taken away than there are."""
+    count, of = settings.hosts.count, getattr(settings, name).spot
+    if settings.kind == "host" and of > count:
+        what = f"spot is {of}, and there are {count} servers"
+        yield Finding((name, "spot"), what, f"Write {count} or fewer", (("hosts", "count"),))
+
+
 def disks(settings: Settings, name: str, least: int, most: int) -> Iterator[Finding]:
     """Sizes of disks, in bytes, that the cloud does not make."""
     for field in ("disk", "cache"):

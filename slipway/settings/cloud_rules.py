@@ -5,10 +5,10 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterator
 
-from slipway.offers import offers
+from slipway.settings import cloud_findings
 from slipway.settings.clouds import CHECK_MISSES, CHECK_SECONDS, SEEN
 from slipway.settings.finding import Finding
-from slipway.settings.resolving import balanced, cloud_of, offer_of, settle_seconds
+from slipway.settings.resolving import balanced, cloud_of, settle_seconds
 from slipway.settings.sections import Settings
 from slipway.units import about_bytes, format_duration
 
@@ -61,20 +61,13 @@ https://upcloud.com/docs/products/managed-kubernetes/features/data-plane"""
 def upcloud(settings: Settings) -> Iterator[Finding]:
     chosen, provider_used = settings.upcloud, (("provider",),)
     if settings.provider != "upcloud":
-        if "upcloud" in settings.model_fields_set:
-            fix = "Take the section out, or write provider: upcloud"
-            yield Finding(UPCLOUD, f"this describes servers at UpCloud, and the provider is {settings.provider}", fix)
+        yield from cloud_findings.elsewhere(settings, "upcloud", "UpCloud")
         return
     if chosen.zone is None:
         fix = "Add zone, such as fi-hel2; `upctl zone list` lists them"
         yield Finding((*UPCLOUD, "zone"), "the provider upcloud needs the zone of its servers", fix, provider_used)
-    if not chosen.ssh_from and settings.kind == "host":
-        what = "nobody may connect to SSH, so that no server could be set up"
-        fix = "Add ssh_from: the addresses of whoever runs `pulumi up`, such as [192.0.2.7/32]"
-        yield Finding((*UPCLOUD, "ssh_from"), what, fix, provider_used)
-    if chosen.plan is None and settings.gpu is None:
-        fix = "Add plan, or let it be chosen by slipway:gpu: auto, or names of GPUs"
-        yield Finding((*UPCLOUD, "plan"), "the provider upcloud needs the plan of its servers", fix, (("gpu",),))
+    yield from cloud_findings.unreachable(settings, "upcloud")
+    yield from cloud_findings.instance(settings, "upcloud", "plan")
     for field in ("disk", "cache"):
         size = getattr(chosen, field)
         if size is not None and not DISK_GB[0] * 10**9 <= size <= DISK_GB[1] * 10**9:
@@ -84,29 +77,8 @@ def upcloud(settings: Settings) -> Iterator[Finding]:
     for field in sorted(other & chosen.model_fields_set):
         what = f"this describes {'servers' if settings.kind == 'node-pool' else 'a node pool'}, and kind is"
         yield Finding((*UPCLOUD, field), f"{what} {settings.kind}", "Take it out", (("kind",),))
-    for field, owned in OWNED.items():
-        for name in getattr(chosen, field):
-            if name in owned:
-                fix = f"Use {owned[name]}" if owned[name] else "Take it out"
-                yield Finding((*UPCLOUD, field, name), f"{name} is written by Slipway itself", fix)
-
-
-def upcloud_plan(settings: Settings) -> Iterator[Finding]:
-    """The plan has the GPUs that the engine is given, and advice can judge it where it is asked."""
-    if settings.provider != "upcloud":
-        return
-    plan = settings.upcloud.plan
-    if settings.gpu is not None and plan is not None:
-        if plan not in {offer.instance for offer in (*settings.offers, *offers()) if offer.provider == "upcloud"}:
-            what = f"no price list knows plan {plan}, so that slipway:gpu could choose nothing for it"
-            fix = "Add it to slipway:offers, or take slipway:gpu out"
-            yield Finding((*UPCLOUD, "plan"), what, fix, (("gpu",), ("offers",)))
-        return
-    offer = offer_of(settings)
-    if offer is not None and settings.engine.gpus > offer.gpus:
-        what = f"gpus is {settings.engine.gpus}, and a server of plan {offer.instance} has {offer.gpus or 'none'}"
-        used = (("engine", "gpus"), (*UPCLOUD, "plan"))
-        yield Finding(("engine", "gpus"), what, "Lower gpus, or use another slipway:upcloud.plan", used)
+    for field, owners in OWNED.items():
+        yield from cloud_findings.owned(settings, "upcloud", field, owners)
 
 
 def upcloud_network(settings: Settings) -> Iterator[Finding]:
@@ -190,7 +162,6 @@ def balancer(settings: Settings) -> Iterator[Finding]:
 
 RULES: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     upcloud,
-    upcloud_plan,
     upcloud_network,
     upcloud_pool,
     upcloud_store,

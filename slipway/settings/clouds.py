@@ -33,6 +33,8 @@ class CloudSection(Section):
     SEEN: ClassVar[int]
     """seconds in which its load balancer has surely seen that a host is not ready"""
 
+    zone: str | None = None
+    """Zone of everything; servers in it fail together."""
     load_balancer: Literal["auto", "always", "never"] = "auto"
     """auto: in front of several servers."""
 
@@ -43,14 +45,9 @@ class CloudSection(Section):
         return found
 
     @property
-    def domain(self) -> str | None:
-        """The zone, in which servers fail together."""
-        raise NotImplementedError
-
-    @property
     def region(self) -> str | None:
         """The region by the name that price lists have."""
-        return self.domain
+        return self.zone
 
 
 class UpCloudSettings(CloudSection):
@@ -106,7 +103,3 @@ class UpCloudSettings(CloudSection):
     """Arguments of pulumi_upcloud.KubernetesCluster itself, laid over those that Slipway writes."""
     pool_args: dict[str, Any] = Field(default={})
     """Arguments of pulumi_upcloud.KubernetesNodeGroup itself, laid over those that Slipway writes."""
-
-    @property
-    def domain(self) -> str | None:
-        return self.zone

@@ -92,10 +92,6 @@ class GcpSettings(CloudSection):
     """Arguments of pulumi_gcp.container.NodePool itself, laid over those that Slipway writes."""
 
     @property
-    def domain(self) -> str | None:
-        return self.zone
-
-    @property
     def region(self) -> str | None:
         return self.zone.rsplit("-", 1)[0] if self.zone is not None else None
 

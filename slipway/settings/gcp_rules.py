@@ -116,9 +116,7 @@ def machines(settings: Settings) -> Iterator[Finding]:
     if chosen.disk_type in ("pd-balanced", "pd-ssd") and kind.startswith(HYPERDISK_ONLY):
         what = f"a machine of type {kind} takes no {chosen.disk_type}"
         yield Finding((GCP, "disk_type"), what, "Write hyperdisk-balanced, or take it out", used)
-    if settings.kind == "host" and chosen.spot > settings.hosts.count:
-        what = f"spot is {chosen.spot}, and there are {settings.hosts.count} servers"
-        yield Finding((GCP, "spot"), what, f"Write {settings.hosts.count} or fewer", (("hosts", "count"),))
+    yield from cloud_findings.spot(settings, GCP)
 
 
 def connections(settings: Settings) -> Iterator[Finding]:
