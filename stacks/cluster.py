@@ -78,10 +78,13 @@ class ClusterService(pulumi.ComponentResource):
                 self._make(item, [self.deployment])
         self.register_outputs({})
 
+    def _after(self, depends_on: list[pulumi.Resource]) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions.merge(self._opts, pulumi.ResourceOptions(depends_on=depends_on))
+
     def _make(self, item: dict[str, Any], depends_on: list[pulumi.Resource]) -> pulumi.Resource:
         api, kind, metadata = item["apiVersion"], item["kind"], item["metadata"]
         name = f"{kind}/{metadata['name']}"
-        opts = pulumi.ResourceOptions.merge(self._opts, pulumi.ResourceOptions(depends_on=depends_on))
+        opts = self._after(depends_on)
         if kind == "Deployment" and self._args.wanted.scaler is not None:
             opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=["spec.replicas"]))
         made = KINDS.get((api, kind))
@@ -122,11 +125,12 @@ class ClusterService(pulumi.ComponentResource):
             curl = pulumi.Output.all(**args.model_credentials).apply(lambda given: _curl(args.plan, given))
             made.append(self._secret("model", {"curl": curl}, "Opaque", depends_on))
         if wanted.route is not None:
-            opts = pulumi.ResourceOptions.merge(self._opts, pulumi.ResourceOptions(depends_on=depends_on))
             metadata = {"name": f"{wanted.name}-ca", "namespace": wanted.namespace}
             data = {"ca.crt": args.keys.ca_certificate}
             made.append(
-                kubernetes.core.v1.ConfigMap(f"ConfigMap/{wanted.name}-ca", metadata=metadata, data=data, opts=opts)
+                kubernetes.core.v1.ConfigMap(
+                    f"ConfigMap/{wanted.name}-ca", metadata=metadata, data=data, opts=self._after(depends_on)
+                )
             )
         digest = pulumi.Output.all(acl, certificate.certificate).apply(
             lambda values: hashlib.sha256("\n".join(values).encode()).hexdigest()[:16]
@@ -137,13 +141,12 @@ class ClusterService(pulumi.ComponentResource):
         self, suffix: str, data: Mapping[str, pulumi.Input[str]], kind: str, depends_on: list[pulumi.Resource]
     ) -> pulumi.Resource:
         metadata = {"name": f"{self._args.wanted.name}-{suffix}", "namespace": self._args.wanted.namespace}
-        opts = pulumi.ResourceOptions.merge(self._opts, pulumi.ResourceOptions(depends_on=depends_on))
         made: pulumi.Resource = kubernetes.core.v1.Secret(
             f"Secret/{metadata['name']}",
             metadata=metadata,
             type=kind,
             string_data={key: pulumi.Output.secret(value) for key, value in data.items()},
-            opts=opts,
+            opts=self._after(depends_on),
         )
         return made
 

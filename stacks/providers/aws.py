@@ -24,7 +24,7 @@ from slipway.hosting import GB, DiskSize, boot_disk, user_data
 from slipway.plan_types import Plan
 from slipway.settings.aws import AwsSettings
 from slipway.settings.resolving import balanced
-from stacks.providers import Host, HostsArgs, Store, born_with
+from stacks.providers import Host, HostsArgs, born_with
 from stacks.providers.aws_balancer import balancer
 from stacks.providers.aws_disks import KIND, attach, cache_disk, device_of, size_gib, speed
 from stacks.providers.aws_network import (
@@ -40,7 +40,7 @@ from stacks.providers.aws_network import (
 from stacks.providers.aws_pool import create_cluster
 from stacks.providers.aws_store import store
 from stacks.providers.native import laid_over
-from stacks.providers.shared import SSH_PORT, Front
+from stacks.providers.shared import server_host
 from stacks.resources import HostKey
 
 __all__ = ["VERIFIED", "create_cluster", "create_hosts"]
@@ -106,7 +106,20 @@ def create_hosts(args: HostsArgs, opts: pulumi.ResourceOptions) -> list[Host]:
         front = balancer(args, network, front_group, servers, regional)
     weights = args.settings.weights
     bucket = store(args, weights, network, regional) if weights is not None else None
-    return [_host(args, host, one, front, bucket) for host, one in made.items()]
+    return [
+        server_host(
+            args,
+            host,
+            server=one.server,
+            key=one.key,
+            address=one.address,
+            user=chosen.user,
+            zone=chosen.zone,
+            front=front,
+            store=bucket,
+        )
+        for host, one in made.items()
+    ]
 
 
 def _apart(plan: Plan, chosen: AwsSettings, name: str, opts: pulumi.ResourceOptions) -> aws.ec2.PlacementGroup | None:
@@ -201,25 +214,3 @@ def _address(args: HostsArgs, name: str, server: aws.ec2.Instance, place: _Place
         tags={"Name": name},
         opts=pulumi.ResourceOptions.merge(place.opts, ready),
     ).public_ip
-
-
-def _host(args: HostsArgs, name: str, made: _Made, front: Front | None, bucket: Store | None) -> Host:
-    return Host(
-        name=name,
-        connection={
-            "name": name,
-            "address": made.address,
-            "port": SSH_PORT,
-            "user": args.settings.aws.user,
-            "private_key": args.keys.ssh_private_key,
-            "host_key": made.key.public_key,
-            "host_key_policy": "pinned",
-        },
-        address=made.address,
-        port=args.plan.proxy.port,
-        machine=made.server,
-        zone=args.settings.aws.zone or "",
-        front=front.address if front is not None else None,
-        names=front.names if front is not None else (),
-        store=bucket,
-    )

@@ -23,13 +23,13 @@ from slipway.hosting import GB, DiskSize, boot_disk, user_data
 from slipway.plan_types import Plan
 from slipway.settings.gcp import GcpSettings
 from slipway.settings.resolving import balanced
-from stacks.providers import Host, HostsArgs, Store, born_with
+from stacks.providers import Host, HostsArgs, born_with
 from stacks.providers.gcp_balancer import balancer
 from stacks.providers.gcp_network import Network, firewall, labels_of, name_of, private_network
 from stacks.providers.gcp_pool import create_cluster
 from stacks.providers.gcp_store import store as weights_store
 from stacks.providers.native import laid_over
-from stacks.providers.shared import SSH_PORT
+from stacks.providers.shared import Front, server_host
 from stacks.resources import HostKey
 
 __all__ = ["VERIFIED", "create_cluster", "create_hosts"]
@@ -88,9 +88,23 @@ def create_hosts(args: HostsArgs, opts: pulumi.ResourceOptions) -> list[Host]:
     if front is not None:
         rule = balancer(args, network, front, [one.instance for one in made.values()], opts)
         # Whoever gets the address waits until something stands there.
-        reached = pulumi.Output.all(front.address, rule.id).apply(lambda values: str(values[0]))
+        address = pulumi.Output.all(front.address, rule.id).apply(lambda values: str(values[0]))
+        reached = Front(address, (address,))
     bucket = weights_store(args, args.settings.weights, opts) if args.settings.weights is not None else None
-    return [_host(args, host, one, reached, bucket) for host, one in made.items()]
+    return [
+        server_host(
+            args,
+            host,
+            server=one.instance,
+            key=one.key,
+            address=one.address,
+            user=chosen.user,
+            zone=chosen.zone,
+            front=reached,
+            store=bucket,
+        )
+        for host, one in made.items()
+    ]
 
 
 def _server(
@@ -215,25 +229,3 @@ def _user_data(key: HostKey, name: str, *, cached: bool) -> pulumi.Output[str]:
         return user_data(private, public, cache_device=device, hostname=name, files=AGENT)
 
     return pulumi.Output.secret(pulumi.Output.all(key.private_key, key.public_key).apply(written))
-
-
-def _host(args: HostsArgs, name: str, made: _Made, front: pulumi.Output[str] | None, bucket: Store | None) -> Host:
-    return Host(
-        name=name,
-        connection={
-            "name": name,
-            "address": made.address,
-            "port": SSH_PORT,
-            "user": args.settings.gcp.user,
-            "private_key": args.keys.ssh_private_key,
-            "host_key": made.key.public_key,
-            "host_key_policy": "pinned",
-        },
-        address=made.address,
-        port=args.plan.proxy.port,
-        machine=made.instance,
-        zone=args.settings.gcp.zone or "",
-        front=front,
-        names=(front,) if front is not None else (),
-        store=bucket,
-    )

@@ -10,6 +10,8 @@ from typing import Any
 import pulumi
 
 from slipway.plan_types import Plan
+from stacks.providers import Host, HostsArgs, Store
+from stacks.resources import HostKey
 
 SSH_PORT = 22
 
@@ -20,6 +22,40 @@ class Front:
 
     address: pulumi.Output[str]
     names: tuple[pulumi.Input[str], ...]
+
+
+def server_host(
+    args: HostsArgs,
+    name: str,
+    *,
+    server: pulumi.Resource,
+    key: HostKey,
+    address: pulumi.Output[str],
+    user: str,
+    zone: str | None,
+    front: Front | None,
+    store: Store | None,
+) -> Host:
+    """A server that was born with `key`, whose clients and whose SSH come to the same address."""
+    return Host(
+        name=name,
+        connection={
+            "name": name,
+            "address": address,
+            "port": SSH_PORT,
+            "user": user,
+            "private_key": args.keys.ssh_private_key,
+            "host_key": key.public_key,
+            "host_key_policy": "pinned",
+        },
+        address=address,
+        port=args.plan.proxy.port,
+        machine=server,
+        zone=zone or "",
+        front=front.address if front is not None else None,
+        names=front.names if front is not None else (),
+        store=store,
+    )
 
 
 def silence_seconds(plan: Plan) -> int:

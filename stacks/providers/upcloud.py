@@ -24,10 +24,11 @@ from slipway.plan_types import Plan
 from slipway.pools import dns_label
 from slipway.settings.clouds import UpCloudSettings
 from slipway.settings.resolving import balanced
-from stacks.providers import Host, HostsArgs, Store, born_with
+from stacks.providers import Host, HostsArgs, born_with
 from stacks.providers.native import laid_over
-from stacks.providers.upcloud_balancer import Balancer, balancer
-from stacks.providers.upcloud_network import SSH_PORT, firewall, labels_of, private_network
+from stacks.providers.shared import server_host
+from stacks.providers.upcloud_balancer import balancer
+from stacks.providers.upcloud_network import firewall, labels_of, private_network
 from stacks.providers.upcloud_pool import create_cluster
 from stacks.providers.upcloud_store import store as weights_store
 from stacks.resources import HostKey
@@ -90,7 +91,20 @@ def create_hosts(args: HostsArgs, opts: pulumi.ResourceOptions) -> list[Host]:
     store = None
     if args.settings.weights is not None:
         store = weights_store(args.settings.weights, chosen, name=name, network=network, labels=labels, opts=opts)
-    return [_host(args, host, one, front, store) for host, one in made.items()]
+    return [
+        server_host(
+            args,
+            host,
+            server=one.server,
+            key=one.key,
+            address=one.public,
+            user=chosen.user,
+            zone=chosen.zone,
+            front=front,
+            store=store,
+        )
+        for host, one in made.items()
+    ]
 
 
 def _server(
@@ -198,28 +212,6 @@ def _user_data(key: HostKey, cache: upcloud.Storage | None) -> pulumi.Output[str
         return user_data(private, public, cache_device=device)
 
     return pulumi.Output.secret(pulumi.Output.all(key.private_key, key.public_key, disk).apply(written))
-
-
-def _host(args: HostsArgs, name: str, made: _Made, front: Balancer | None, store: Store | None) -> Host:
-    return Host(
-        name=name,
-        connection={
-            "name": name,
-            "address": made.public,
-            "port": SSH_PORT,
-            "user": args.settings.upcloud.user,
-            "private_key": args.keys.ssh_private_key,
-            "host_key": made.key.public_key,
-            "host_key_policy": "pinned",
-        },
-        address=made.public,
-        port=args.plan.proxy.port,
-        machine=made.server,
-        zone=_zone(args.settings.upcloud),
-        front=front.address if front is not None else None,
-        names=front.names if front is not None else (),
-        store=store,
-    )
 
 
 def _address(server: upcloud.Server, interface: int) -> pulumi.Output[str]:

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pulumi
 import pulumi_upcloud as upcloud
 
 from slipway.plan_types import Plan
 from slipway.settings.clouds import CHECK_MISSES, CHECK_SECONDS, UpCloudSettings
+from stacks.providers.shared import Front, silence_seconds
 
 PUBLIC, PRIVATE = "public", "private"
-
-
-@dataclass(frozen=True)
-class Balancer:
-    """`address` is what clients use; `names` all that may stand in a certificate."""
-
-    address: pulumi.Output[str]
-    names: tuple[pulumi.Input[str], ...]
 
 
 def balancer(
@@ -30,7 +21,7 @@ def balancer(
     addresses: dict[str, pulumi.Output[str]],
     labels: dict[str, str],
     opts: pulumi.ResourceOptions,
-) -> Balancer:
+) -> Front:
     """Make it, with one member for each host (`addresses`: private ones, by host)."""
     zone = chosen.zone or ""
     floating = None
@@ -50,8 +41,7 @@ def balancer(
         labels=labels,
         opts=opts,
     )
-    # In TCP mode both sides are silent while a request waits in a host's queue and until its first token.
-    silence = plan.proxy.connect_seconds + plan.proxy.queue_seconds + plan.proxy.stream_seconds
+    silence = silence_seconds(plan)
     backend = upcloud.LoadbalancerBackend(
         plan.stack,
         loadbalancer=service.id,
@@ -95,8 +85,8 @@ def balancer(
         )
     named = service.networks.apply(lambda found: next(str(one.dns_name) for one in found or () if one.name == PUBLIC))
     if floating is None:
-        return Balancer(named, (named,))
-    return Balancer(floating.ip_address, (named, floating.ip_address))
+        return Front(named, (named,))
+    return Front(floating.ip_address, (named, floating.ip_address))
 
 
 def sessions(plan: Plan) -> int:

@@ -13,9 +13,8 @@ from slipway.plan_types import Plan
 from slipway.pools import dns_label
 from slipway.settings.clouds import UpCloudSettings
 from stacks.providers import HostsArgs
+from stacks.providers.shared import SSH_PORT
 from stacks.providers.upcloud_store import kept
-
-SSH_PORT = 22
 
 RESOLVERS = ("94.237.127.9", "94.237.40.9")
 """UpCloud's own. The firewall drops their answers unless a rule lets them in, and those of time servers as well.

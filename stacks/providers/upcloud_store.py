@@ -11,12 +11,9 @@ import pulumi_upcloud as upcloud
 from slipway.settings.clouds import UpCloudSettings
 from slipway.settings.weights import WeightsSettings
 from stacks.providers import Store, StoreKeys
+from stacks.providers.shared import FILLS, LISTS, READS, bucket_policy
 
 PRIVATE, PUBLIC = "private", "public"
-
-READS = ("s3:GetObject",)
-FILLS = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
-LISTS = ("s3:ListBucket", "s3:GetBucketLocation", "s3:ListBucketMultipartUploads")
 
 
 def kept(weights: WeightsSettings | None) -> pulumi.ResourceOptions:
@@ -55,19 +52,16 @@ def store(
         endpoint=pulumi.Output.all(_endpoint(service, PRIVATE), bucket.id).apply(lambda found: str(found[0])),
         filled_at=_endpoint(service, PUBLIC if chosen.weights_public else PRIVATE),
         region=chosen.weights_region or "",
-        reader=_user(service, "reader", document(weights.bucket, READS), opts),
-        writer=_user(service, "writer", document(weights.bucket, FILLS, LISTS), opts),
+        reader=_user(service, "reader", document(bucket_policy(weights.bucket, READS)), opts),
+        writer=_user(service, "writer", document(bucket_policy(weights.bucket, FILLS, LISTS)), opts),
     )
 
 
-def document(bucket: str, on_objects: tuple[str, ...], on_bucket: tuple[str, ...] = ()) -> str:
-    """A policy of one bucket, written as IAM has it and encoded as a part of a URL, as UpCloud's API takes it.
+def document(policy: dict[str, object]) -> str:
+    """A policy, encoded as a part of a URL, as UpCloud's API takes it.
     https://github.com/UpCloudLtd/terraform-provider-upcloud examples/resources/upcloud_managed_object_storage_policy
     """
-    allowed = [{"Effect": "Allow", "Action": list(on_objects), "Resource": [f"arn:aws:s3:::{bucket}/*"]}]
-    if on_bucket:
-        allowed.append({"Effect": "Allow", "Action": list(on_bucket), "Resource": [f"arn:aws:s3:::{bucket}"]})
-    return quote(json.dumps({"Version": "2012-10-17", "Statement": allowed}, separators=(",", ":")), safe="")
+    return quote(json.dumps(policy, separators=(",", ":")), safe="")
 
 
 def _user(
