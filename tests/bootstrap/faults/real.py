@@ -179,7 +179,7 @@ FAULTS: tuple[RealFault, ...] = (
               **_drop_in("nvidia-cdi-refresh.service", "ExecStartPre=/bin/false")),  # type: ignore[arg-type]
     RealFault("Docker does not start", "docker", "drained, named", "start Docker",
               **_drop_in("docker.service", "ExecStartPre=/bin/false")),  # type: ignore[arg-type]
-    RealFault("engine does not start with the new driver", "serve", "old release, serving", "does not",
+    RealFault("engine does not start with the new driver", "serve", "old release, serving", "start what was stopped",
               **_drop_in(ENGINE, "ExecStartPre=/bin/grep -qv {new} /sys/module/nvidia/version")),  # type: ignore[arg-type]
 )  # fmt: skip
 
