@@ -46,7 +46,8 @@ images: ## build the Pulumi CLI, the container images and the machines' base int
 test: check ## run every check and every test (needs root)
 	@tools/need.sh test
 	$(MAKE) images
-	.venv/bin/pytest -q
+	.venv/bin/pytest -q --numprocesses 2 --dist loadfile --durations 20 -m "not alone"
+	.venv/bin/pytest -q -m alone
 
 test-quick: check ## run every check, and the tests that need neither root nor Pulumi nor much time
 	@.venv/bin/pytest -q -m "not hosts and not pulumi and not slow"

@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.conftest import ROOT, LocalStack, World
 
-pytestmark = [pytest.mark.hosts, pytest.mark.pulumi, pytest.mark.slow]
+pytestmark = [pytest.mark.alone, pytest.mark.hosts, pytest.mark.pulumi, pytest.mark.slow]
 
 MODEL = "smollm2-135m-instruct"
 
