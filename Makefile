@@ -46,6 +46,7 @@ images: ## build the Pulumi CLI, the container images and the machines' base int
 test: check ## run every check and every test (needs root)
 	@tools/need.sh test
 	$(MAKE) images
+	python3 -m tools.kubernetes build
 	.venv/bin/pytest -q --numprocesses 2 --dist loadfile --durations 20 -m "not alone"
 	.venv/bin/pytest -q -m alone
 

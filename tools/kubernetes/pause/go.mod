@@ -1,0 +1,2 @@
+module slipway/pause
+go 1.26.0
