@@ -243,6 +243,10 @@ class ClusterPlan:
     """addresses that may connect, as CIDR"""
     monitoring: str | None = None
     """namespace of the Prometheus operator that scrapes the pods"""
+    apart: bool = False
+    """whether no node may have two pods that serve"""
+    weights: bool = False
+    """whether the model is in the bucket that the stack makes: where that is, a Secret says, with the keys to it"""
 
 
 @dataclass(frozen=True)

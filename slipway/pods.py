@@ -65,8 +65,11 @@ def _memory(engine: EnginePlan, model: ModelFile) -> int:
 
 
 def _surge(settings: Settings, engine: EnginePlan) -> bool:
-    """Whether a change may start a pod before it stops one: on a CPU, or where the pool has GPUs to spare."""
+    """Whether a change may start a pod before it stops one: on a CPU, or where the pool has GPUs to spare; and where
+    no node may have two, only with a node to spare."""
+    nodes, pods = settings.pool.nodes, settings.cluster.replicas or settings.pool.nodes * settings.engine.replicas
+    if settings.cluster.apart and nodes <= pods:
+        return False
     if engine.gpus_per_replica == 0:
         return True
-    nodes, pods = settings.pool.nodes, settings.cluster.replicas or settings.pool.nodes * settings.engine.replicas
     return nodes * (settings.engine.gpus // engine.gpus_per_replica) > pods

@@ -49,6 +49,8 @@ def cluster_plan(settings: Settings, stack: str, pod: PodPlan, scaling: ScalingP
         clients=cluster.clients,
         clients_from=cluster.clients_from,
         monitoring=cluster.monitoring,
+        apart=cluster.apart,
+        weights=settings.weights is not None,
     )
 
 

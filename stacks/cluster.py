@@ -28,6 +28,7 @@ KINDS: dict[tuple[str, str], Any] = {
     ("apps/v1", "Deployment"): kubernetes.apps.v1.Deployment,
     ("networking.k8s.io/v1", "NetworkPolicy"): kubernetes.networking.v1.NetworkPolicy,
     ("policy/v1", "PodDisruptionBudget"): kubernetes.policy.v1.PodDisruptionBudget,
+    ("scheduling.k8s.io/v1", "PriorityClass"): kubernetes.scheduling.v1.PriorityClass,
 }
 """what Kubernetes itself has; all else is a custom resource"""
 

@@ -11,7 +11,7 @@ from typing import Any
 from bootstrap.clouds.asking import Api, UnansweredError, answered
 from bootstrap.clouds.kubeconfig import client, path_of, read_access
 from bootstrap.waits import Waits
-from slipway.doctor.cluster import GPU, ClusterAnswers, ClusterWanted, Node, quantity
+from slipway.doctor.cluster import GPU, OF_THE_CLUSTER, ClusterAnswers, ClusterWanted, Node, quantity
 from slipway.doctor.types import NoAnswer
 
 FIX = "Log in to the cluster anew: `kubectl cluster-info` with this context shows whether it works"
@@ -84,7 +84,7 @@ def _known(api: Api, version: str, resource: str) -> bool:
 
 def _allowed(api: Api, wanted: ClusterWanted, group: str, resource: str) -> bool:
     attributes = {"namespace": wanted.namespace, "verb": "create", "group": group, "resource": resource}
-    if resource == "namespaces":
+    if resource in OF_THE_CLUSTER:
         del attributes["namespace"]
     review = {
         "apiVersion": "authorization.k8s.io/v1",

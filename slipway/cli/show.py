@@ -128,5 +128,7 @@ def _cluster_rows(cluster: ClusterPlan) -> Iterator[tuple[str, str]]:
     count = f"{scaler.least} to {scaler.most}, by {scaler.waiting:g} waiting" if scaler else str(cluster.replicas)
     change = "one more before one is stopped" if pod.surge else "one stopped before another starts"
     yield "pods", f"{count}; {pod.cpus} CPUs, {about_bytes(pod.memory_bytes)} each; a change: {change}"
+    if cluster.apart:
+        yield "", "never two on one node"
     wait = f"{pod.settle_seconds} s to be left alone + {pod.drain_seconds} s for open requests"
     yield "", f"end: {wait} + the rest to stop = {pod.grace_seconds} s"

@@ -19,9 +19,12 @@ GPU = "nvidia.com/gpu"
 
 MADE = (
     ("", "namespaces"), ("", "serviceaccounts"), ("", "configmaps"), ("", "secrets"), ("", "services"),
+    ("scheduling.k8s.io", "priorityclasses"),
     ("apps", "deployments"), ("networking.k8s.io", "networkpolicies"), ("policy", "poddisruptionbudgets"),
 )  # fmt: skip
 """(API group, resource) of what a stack makes in any cluster"""
+OF_THE_CLUSTER = frozenset({"namespaces", "priorityclasses"})
+"""resources that are in no namespace"""
 ROUTE = (("gateway.networking.k8s.io/v1", "httproutes"),)
 SCALER = (("keda.sh/v1alpha1", "scaledobjects"),)
 MONITORING = (("monitoring.coreos.com/v1", "podmonitors"), ("monitoring.coreos.com/v1", "prometheusrules"))

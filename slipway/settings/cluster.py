@@ -84,6 +84,9 @@ class ClusterSettings(Section):
     installs the release's driver on nodes that have none. none: the cluster has what it needs."""
     replicas: base.Count | None = None
     """Pods that serve; as many as fit the pool's nodes when left out."""
+    apart: bool = False
+    """Never two of them on one node, so that no node takes two along; otherwise they are spread as far as there is
+    room."""
     images: dict[Label, base.ImageReference] = Field(default={})
     """Where the cluster pulls the release's images from that are built from recipes, by name: push them to a registry
     of yours."""

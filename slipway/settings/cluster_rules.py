@@ -53,7 +53,13 @@ def nodes(settings: Settings) -> Iterator[Finding]:
     if pool.max_nodes is not None and pool.max_nodes < pool.nodes:
         what = f"max_nodes is {pool.max_nodes}, and the pool starts with {pool.nodes}"
         yield Finding(("pool", "max_nodes"), what, f"Write {pool.nodes} or more", (("pool", "nodes"),))
-    wanted, most = settings.cluster.replicas, max(pool.nodes, pool.max_nodes or 0) * engine.replicas
+    most_nodes = max(pool.nodes, pool.max_nodes or 0)
+    wanted, most = settings.cluster.replicas, most_nodes * engine.replicas
+    pods = wanted or pool.nodes * engine.replicas
+    if settings.cluster.apart and pods > most_nodes:
+        what = f"{pods} pods are to be on a node each, and there are {most_nodes} nodes"
+        used = (("pool",), ("engine", "replicas"), ("cluster", "replicas"))
+        yield Finding(("cluster", "apart"), what, "Lower slipway:cluster.replicas, or raise slipway:pool.nodes", used)
     if wanted is not None and wanted > most:
         what = f"{wanted} pods are more than the {most} that fit: engine.replicas {engine.replicas} on each node"
         used = (("pool",), ("engine", "replicas"))

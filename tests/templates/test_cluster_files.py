@@ -11,7 +11,11 @@ import pytest
 from slipway.manifests import objects
 from slipway.plan_types import Plan
 from tests.support.golden import check_golden
-from tests.templates.clusters import CASES, case, rendered
+from tests.templates.clusters import CASES, FILES, case, plan_of, rendered
+
+
+OF_THE_CLUSTER = ("Namespace", "PriorityClass")
+"""kinds that are in no namespace"""
 
 
 def kinds(plan: Plan) -> dict[str, dict[str, Any]]:
@@ -62,7 +66,7 @@ def test_objects_are_of_one_namespace_and_have_their_own_names(plan: Plan) -> No
     assert plan.cluster is not None
     found = objects(rendered(plan))
     for item in found:
-        if item["kind"] != "Namespace":
+        if item["kind"] not in OF_THE_CLUSTER:
             assert item["metadata"]["namespace"] == plan.cluster.namespace
     names = [(item["kind"], item["metadata"]["name"]) for item in found]
     assert len(set(names)) == len(names)
@@ -130,3 +134,19 @@ def test_one_pod_has_no_budget_that_would_hold_its_node() -> None:
     alone = replace(plan, cluster=replace(plan.cluster, replicas=1))
     assert "PodDisruptionBudget" in kinds(plan)
     assert "PodDisruptionBudget" not in kinds(alone)
+
+
+def test_pods_that_are_kept_apart_leave_a_node_to_change_with() -> None:
+    plan = case("embedding")
+    (term,) = pod(plan)["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    labels = kinds(plan)["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert term["labelSelector"]["matchLabels"].items() <= labels.items()
+    assert kinds(plan)["Deployment"]["spec"]["strategy"]["rollingUpdate"]["maxSurge"] == 1
+    text = (FILES / "embedding.yaml").read_text().replace("replicas: 2", "replicas: 3")
+    assert kinds(plan_of(text))["Deployment"]["spec"]["strategy"]["rollingUpdate"]["maxSurge"] == 0
+
+
+def test_pods_that_serve_displace_nobody_who_said_nothing(plan: Plan) -> None:
+    (found,) = [item for item in objects(rendered(plan)) if item["kind"] == "PriorityClass"]
+    assert pod(plan)["priorityClassName"] == found["metadata"]["name"]
+    assert found["value"] == 0
