@@ -36,12 +36,12 @@ def ask(wanted: CloudWanted, environ: Mapping[str, str], waits: Waits) -> CloudA
     """Everything that `wanted` is held against. Nothing is made or changed."""
     opened = _client(environ)
     if isinstance(opened, NoAnswer):
-        return _nothing(opened)
+        return CloudAnswers.none(opened)
     with opened:
         api = Api("UpCloud", opened, waits, refused=FIX)
         account = answered(lambda: _account(api))
         if isinstance(account, NoAnswer):
-            return _nothing(account)
+            return CloudAnswers.none(account)
         name, limits = account
         types = answered(lambda: _types(api))
         return CloudAnswers(
@@ -69,11 +69,6 @@ def _client(environ: Mapping[str, str]) -> httpx.Client | NoAnswer:
         headers={"Authorization": f"Bearer {token}"} if token else None,
         auth=None if token else (user, password),
     )
-
-
-def _nothing(account: NoAnswer) -> CloudAnswers:
-    rest = NoAnswer("not before the credentials work", verdict="not asked")
-    return CloudAnswers(account, rest, rest, rest, rest, rest, rest, rest)
 
 
 def _account(api: Api) -> tuple[str, dict[str, Any]]:

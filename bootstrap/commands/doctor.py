@@ -66,19 +66,17 @@ def private_key(stack: str) -> str | NoAnswer:
 def ask_cloud(wanted: CloudWanted) -> CloudAnswers:
     """What the cloud says, by its own module, where it has one."""
     if wanted.provider not in CLOUDS:
-        return _silent(NoAnswer("doctor does not know how to ask this cloud", "Ask it with its own tools", "not asked"))
+        nobody = NoAnswer("doctor does not know how to ask this cloud", "Ask it with its own tools", "not asked")
+        return CloudAnswers.none(nobody, nobody)
     try:
         ask: Callable[..., CloudAnswers] = import_module(f"bootstrap.clouds.{wanted.provider}").ask
     except ModuleNotFoundError as error:
         if error.name not in PACKAGES:
             raise
         fix = f"Run: pip install 'slipway[{wanted.provider}]'"
-        return _silent(NoAnswer(f"the package {error.name} asks it, and is not installed", fix))
+        nobody = NoAnswer(f"the package {error.name} asks it, and is not installed", fix)
+        return CloudAnswers.none(nobody, nobody)
     return ask(wanted, os.environ, Waits())
-
-
-def _silent(nobody: NoAnswer) -> CloudAnswers:
-    return CloudAnswers(nobody, nobody, nobody, nobody, nobody, nobody, nobody, nobody)
 
 
 def _measure(

@@ -102,7 +102,8 @@ def _computer(subject: _Subject) -> Iterator[Check]:
 
 def _cloud(subject: _Subject, types: tuple[str, ...], today: date) -> tuple[list[Check], Pin | None]:
     """What has to be there before servers can be made, and which of them can be had."""
-    from slipway.doctor.cloud import cloud_wanted, judge_cloud, pin  # noqa: PLC0415
+    from slipway.doctor.cloud import judge_cloud, pin  # noqa: PLC0415
+    from slipway.doctor.needs import cloud_wanted  # noqa: PLC0415
     from slipway.settings.resolving import cloud_of  # noqa: PLC0415
 
     wanted, section = cloud_wanted(subject.settings, subject.plan, types, len(subject.made)), cloud_of(subject.settings)

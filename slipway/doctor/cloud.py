@@ -7,72 +7,12 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 
 from slipway.doctor.market import CloudAnswers, CloudWanted
+from slipway.doctor.needs import needs
 from slipway.doctor.prices import judge_price
 from slipway.doctor.types import Check, NoAnswer, judged
-from slipway.hosting import UPCLOUD_TEMPLATES, boot_disk
-from slipway.offers import offers
-from slipway.plan_types import Plan
-from slipway.settings import Settings
-from slipway.settings.resolving import balanced, cloud_of, offer_of
 from slipway.units import GIB
 
-GB = 10**9
-
-
 NAMES = {"upcloud": "UpCloud", "aws": "AWS", "gcp": "GCP", "azure": "Azure"}
-
-
-def cloud_wanted(settings: Settings, plan: Plan, asked: tuple[str, ...], made: int) -> CloudWanted | None:
-    """What the stack needs of its cloud, of which `made` servers are there; None where its provider is no cloud.
-
-    `asked` are the types of servers that the stack file, or advice, would take, in order of preference.
-    """
-    section = cloud_of(settings)
-    if section is None:
-        return None
-    chosen = section.instance or ""
-    instances = tuple(dict.fromkeys(name for name in (chosen, *asked) if name))
-    size = getattr(section, "disk", None)
-    elsewhere = getattr(section, "cache", None)
-    disk = (size or boot_disk(plan, weights_elsewhere=elsewhere is not None).gigabytes * GB) + (elsewhere or 0)
-    servers = plan.cluster.pool.nodes if plan.cluster is not None else len(plan.hosts)
-    image = getattr(section, "template", None) if settings.provider == "upcloud" else getattr(section, "image", None)
-    if settings.provider == "upcloud" and plan.cluster is None and image is None:
-        image = UPCLOUD_TEMPLATES.get(plan.host.os)
-    in_front = balanced(settings)
-    return CloudWanted(
-        provider=settings.provider,
-        zone=section.zone or "",
-        region=section.region or "",
-        instances=instances,
-        others=_alike(settings, instances),
-        servers=max(0, servers - made),
-        image=image,
-        disk=float(disk),
-        addresses=max(0, servers - made),
-        gpus=settings.engine.gpus,
-        offer=offer_of(settings),
-        tier=str(getattr(section, "disk_tier", "")),
-        balancers=1 if in_front and not made else 0,
-    )
-
-
-def _alike(settings: Settings, instances: tuple[str, ...]) -> tuple[str, ...]:
-    """Types with as many GPUs of the same kind as the chosen one, or a CPU of the same size, in the same region."""
-    chosen = offer_of(settings)
-    if chosen is None:
-        return ()
-    found = [
-        offer
-        for offer in (*settings.offers, *offers())
-        if offer.provider == chosen.provider
-        and offer.region in ("", chosen.region)
-        and offer.gpu == chosen.gpu
-        and offer.gpus >= settings.engine.gpus
-        and (offer.gpu is not None or (offer.vcpus >= chosen.vcpus and offer.memory >= chosen.memory))
-        and offer.instance not in instances
-    ]
-    return tuple(dict.fromkeys(offer.instance for offer in sorted(found, key=lambda offer: offer.price)))
 
 
 def judge_cloud(wanted: CloudWanted, said: CloudAnswers, today: date) -> Iterator[Check]:
@@ -84,6 +24,8 @@ def judge_cloud(wanted: CloudWanted, said: CloudAnswers, today: date) -> Iterato
         yield Check(group, "credentials", "ok", f"they work: {said.account}")
     yield _zone(group, wanted, said)
     yield _type(group, wanted, said)
+    if wanted.version:
+        yield _version(group, wanted, said)
     if wanted.servers:
         yield _stock(group, wanted, said)
     yield _image(group, wanted, said)
@@ -116,6 +58,25 @@ def _type(group: str, wanted: CloudWanted, said: CloudAnswers) -> Check:
     asked = f"{name}, {wanted.gpus} GPUs" if wanted.gpus else name
     fix = f"Lower slipway:engine.gpus to {kind.gpus}, or take a larger type"
     return judged(group, "server type", enough, found=found, wanted=asked, fix=fix)
+
+
+def _version(group: str, wanted: CloudWanted, said: CloudAnswers) -> Check:
+    if isinstance(said.versions, NoAnswer):
+        return said.versions.check(group, "Kubernetes", wanted.version)
+    there = [version for version in said.versions if version == wanted.version or _within(version, wanted.version)]
+    minors = dict.fromkeys(".".join(version.split(".")[:2]) for version in said.versions)
+    found = there[0] if there else f"it has {', '.join(minors) or 'none'}"
+    fix = "Set slipway:cluster.version to one of these"
+    return judged(group, "Kubernetes", bool(there), found=found, wanted=wanted.version, fix=fix)
+
+
+def _within(version: str, wanted: str) -> bool:
+    """Whether a whole version is of a shorter one.
+
+    >>> _within("1.33.4-gke.1036000", "1.33"), _within("1.33.4-gke.1036000", "1.33.4"), _within("1.330.1", "1.33")
+    (True, True, False)
+    """
+    return version.startswith((f"{wanted}.", f"{wanted}-"))
 
 
 def _stock(group: str, wanted: CloudWanted, said: CloudAnswers) -> Check:
@@ -166,7 +127,7 @@ def _limits(group: str, wanted: CloudWanted, said: CloudAnswers) -> Iterator[Che
     if isinstance(said.limits, NoAnswer):
         yield said.limits.check(group, "quota")
         return
-    for name, need in _needs(wanted, said).items():
+    for name, need in needs(wanted, said).items():
         limit = said.limits.get(name)
         if limit is None or not need:
             continue
@@ -181,21 +142,3 @@ def _limits(group: str, wanted: CloudWanted, said: CloudAnswers) -> Iterator[Che
             wanted=f"{math.ceil(need):g}{unit} more",
             fix="Ask the cloud for a higher limit, or take fewer hosts",
         )
-
-
-def _needs(wanted: CloudWanted, said: CloudAnswers) -> dict[str, float]:
-    """By the names of CloudAnswers.limits, in the units of `Limit`: memory and disk in GiB."""
-    kinds = said.types if not isinstance(said.types, NoAnswer) else {}
-    kind = kinds.get(wanted.instances[0]) if wanted.instances else None
-    cores = kind.cores if kind else (wanted.offer.vcpus if wanted.offer else 0)
-    memory = kind.memory if kind else (wanted.offer.memory if wanted.offer else 0)
-    gpus = kind.gpus if kind else wanted.gpus
-    return {
-        "servers": wanted.servers,
-        "cores": cores * wanted.servers,
-        "memory": memory / GIB * wanted.servers,
-        "disk": wanted.disk / GIB * wanted.servers,
-        "addresses": wanted.addresses,
-        "gpus": gpus * wanted.servers,
-        "balancers": wanted.balancers,
-    }

@@ -54,6 +54,20 @@ class CloudWanted:
     tier: str = ""
     """of the disks, by the cloud's own word"""
     balancers: int = 0
+    account: str = ""
+    """what everything is made in, where the stack file says it: a project, a subscription"""
+    gpu: str = ""
+    """of each server, by the cloud's own word, where the stack file or its machine says it"""
+    spot: int = 0
+    """how many of `servers` are spot"""
+    version: str = ""
+    """of Kubernetes, where a cluster is made"""
+    channel: str = ""
+    """of releases that the cluster follows, by the cloud's own word"""
+
+
+NO_VERSIONS = NoAnswer("the versions of this cloud's clusters are not asked for", verdict="not asked")
+NOT_BEFORE = NoAnswer("not before the credentials work", verdict="not asked")
 
 
 @dataclass(frozen=True)
@@ -70,7 +84,14 @@ class CloudAnswers:
     image: str | NoAnswer
     """title of the wanted image"""
     limits: Mapping[str, Limit] | NoAnswer
-    """by what CloudWanted says: servers, cores, memory, disk, addresses, gpus, balancers"""
+    """by the names of `slipway.doctor.needs.needs`"""
     prices: Mapping[str, float] | NoAnswer
     """an hour of a type in the zone, in `currency`"""
     currency: str | NoAnswer
+    versions: tuple[str, ...] | NoAnswer = NO_VERSIONS
+    """of Kubernetes that a cluster can be made with"""
+
+    @classmethod
+    def none(cls, why: NoAnswer, rest: NoAnswer = NOT_BEFORE) -> CloudAnswers:
+        """Nothing was said: `why` of the account, and `rest` of all else."""
+        return cls(why, rest, rest, rest, rest, rest, rest, rest, rest)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import pytest
 
-from slipway.doctor.cloud import cloud_wanted, judge_cloud
+from slipway.doctor.cloud import judge_cloud
 from slipway.doctor.market import CloudAnswers, CloudWanted, Limit, ServerType
+from slipway.doctor.needs import cloud_wanted
 from slipway.doctor.prices import price_age
 from slipway.doctor.types import Check, NoAnswer
 from slipway.offers import Offer
-from slipway.plan import make_plan
+from slipway.plan import make_plan, with_placeholders
 from slipway.releases import load_lock, load_release
+from slipway.settings import parse_stack_file
 from slipway.units import GIB
 from tests.slipway.stack_files import BUILT, settings
+from tests.slipway.test_forecast import gpu_lock
 
+ROOT = Path(__file__).parents[3]
 UPCLOUD = """\
 config:
   slipway:provider: upcloud
@@ -67,6 +72,44 @@ def test_what_a_stack_needs() -> None:
     assert need.disk == 20e9
     assert need.others[:2] == ("8xCPU-32GB", "12xCPU-48GB")
     assert (need.offer.price if need.offer else 0) == 0.0712
+
+
+def test_a_pool_needs_its_version_and_no_addresses() -> None:
+    text = (ROOT / "stacks" / "Pulumi.eks.yaml").read_text()
+    chosen = parse_stack_file(text, "Pulumi.eks.yaml")
+    release = load_release(chosen.release)
+    plan = make_plan(chosen, release, gpu_lock(release.name), with_placeholders(release, {}))
+    need = cloud_wanted(chosen, plan, (), 0)
+    assert need is not None
+    assert plan.cluster is not None
+    assert (need.servers, need.addresses, need.balancers, need.spot) == (plan.cluster.pool.nodes, 0, 0, 0)
+    assert (need.version, need.image) == (chosen.cluster.version, None)
+    found = checks(need)
+    assert found["Kubernetes"].verdict == "not asked"
+
+
+@pytest.mark.parametrize(
+    ("versions", "verdict", "found"),
+    [
+        (("1.34.1-gke.100", "1.33.5-gke.7", "1.33.4-gke.2"), "ok", "1.33.5-gke.7"),
+        (("1.34.1", "1.32.9"), "off", "it has 1.34, 1.32"),
+        ((), "off", "it has none"),
+        (NOBODY, "no answer", "nobody home"),
+    ],
+)
+def test_versions_of_kubernetes(versions: tuple[str, ...] | NoAnswer, verdict: str, found: str) -> None:
+    check = checks(replace(wanted(), version="1.33"), replace(SAID, versions=versions))["Kubernetes"]
+    assert (check.verdict, check.found) == (verdict, found)
+    assert "Kubernetes" not in checks(wanted(), replace(SAID, versions=versions))
+
+
+def test_spot_servers_have_quotas_of_their_own_where_the_cloud_says_so() -> None:
+    need = replace(wanted(), spot=1)
+    together = checks(need)
+    assert (together["quota: cores"].wanted, "quota: spot cores" in together) == ("12 more", False)
+    apart = checks(need, replace(SAID, limits={"cores": Limit(20, 4), "spot cores": Limit(3, 0)}))
+    assert (apart["quota: cores"].wanted, apart["quota: cores"].verdict) == ("8 more", "ok")
+    assert (apart["quota: spot cores"].wanted, apart["quota: spot cores"].verdict) == ("4 more", "off")
 
 
 def test_hosts_that_are_there_need_nothing_more() -> None:

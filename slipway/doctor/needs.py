@@ -1,0 +1,114 @@
+"""What a stack needs of its cloud, and of the quotas of whoever pays, as figures."""
+
+from __future__ import annotations
+
+from slipway.doctor.market import CloudAnswers, CloudWanted
+from slipway.doctor.types import NoAnswer
+from slipway.hosting import UPCLOUD_TEMPLATES, boot_disk
+from slipway.offers import offers
+from slipway.plan_types import Plan
+from slipway.settings import Settings
+from slipway.settings.clouds import CloudSection
+from slipway.settings.resolving import balanced, cloud_of, offer_of
+from slipway.units import GIB
+
+GB = 10**9
+
+NODE_VERSIONS = ("gcp",)
+"""clouds that list the versions which `slipway:pool.image` is one of"""
+
+
+def cloud_wanted(settings: Settings, plan: Plan, asked: tuple[str, ...], made: int) -> CloudWanted | None:
+    """What the stack needs of its cloud, of which `made` servers are there; None where its provider is no cloud.
+
+    `asked` are the types of servers that the stack file, or advice, would take, in order of preference.
+    """
+    section = cloud_of(settings)
+    if section is None:
+        return None
+    chosen = section.instance or ""
+    instances = tuple(dict.fromkeys(name for name in (chosen, *asked) if name))
+    pool = plan.cluster.pool if plan.cluster is not None else None
+    size = settings.pool.disk if pool is not None else getattr(section, "disk", None)
+    elsewhere = getattr(section, "cache", None)
+    disk = (size or boot_disk(plan, weights_elsewhere=elsewhere is not None).gigabytes * GB) + (elsewhere or 0)
+    count = pool.nodes if pool is not None else len(plan.hosts)
+    missing = max(0, count - made)
+    return CloudWanted(
+        provider=settings.provider,
+        zone=section.zone or "",
+        region=section.region or "",
+        instances=instances,
+        others=_alike(settings, instances),
+        servers=missing,
+        image=_image(settings, plan, section),
+        disk=float(disk),
+        # Nodes have no public addresses at any cloud, servers have one each.
+        addresses=missing if pool is None else 0,
+        gpus=settings.engine.gpus,
+        offer=offer_of(settings),
+        tier=str(getattr(section, "disk_tier", getattr(section, "disks", ""))),
+        balancers=1 if balanced(settings) and not made else 0,
+        account=str(getattr(section, "project", None) or ""),
+        gpu=str(getattr(section, "gpu", None) or "") if settings.engine.gpus else "",
+        # The last ones are spot.
+        spot=min(missing, getattr(section, "spot", 0)) if pool is None else 0,
+        version=plan.cluster.version or "" if plan.cluster is not None else "",
+        channel=str(getattr(section, "release_channel", "")),
+    )
+
+
+def _image(settings: Settings, plan: Plan, section: CloudSection) -> str | None:
+    """What servers or nodes are born from, where the stack file or the release pins it."""
+    if plan.cluster is not None:
+        return settings.pool.image if settings.provider in NODE_VERSIONS else None
+    if settings.provider == "upcloud":
+        return getattr(section, "template", None) or UPCLOUD_TEMPLATES.get(plan.host.os)
+    return getattr(section, "image", None)
+
+
+def _alike(settings: Settings, instances: tuple[str, ...]) -> tuple[str, ...]:
+    """Types with as many GPUs of the same kind as the chosen one, or a CPU of the same size, in the same region."""
+    chosen = offer_of(settings)
+    if chosen is None:
+        return ()
+    found = [
+        offer
+        for offer in (*settings.offers, *offers())
+        if offer.provider == chosen.provider
+        and offer.region in ("", chosen.region)
+        and offer.gpu == chosen.gpu
+        and offer.gpus >= settings.engine.gpus
+        and (offer.gpu is not None or (offer.vcpus >= chosen.vcpus and offer.memory >= chosen.memory))
+        and offer.instance not in instances
+    ]
+    return tuple(dict.fromkeys(offer.instance for offer in sorted(found, key=lambda offer: offer.price)))
+
+
+def needs(wanted: CloudWanted, said: CloudAnswers) -> dict[str, float]:
+    """By the names of CloudAnswers.limits, in the units of `Limit`: memory and disk in GiB.
+
+    Spot servers have quotas of their own; where the cloud says none, they count with the others.
+    """
+    kinds = said.types if not isinstance(said.types, NoAnswer) else {}
+    kind = kinds.get(wanted.instances[0]) if wanted.instances else None
+    cores = kind.cores if kind else (wanted.offer.vcpus if wanted.offer else 0)
+    memory = kind.memory if kind else (wanted.offer.memory if wanted.offer else 0)
+    gpus = kind.gpus if kind else wanted.gpus
+    servers = wanted.servers
+    apart = not isinstance(said.limits, NoAnswer) and bool({"spot cores", "spot gpus"} & set(said.limits))
+    steady = servers - wanted.spot if apart else servers
+    return {
+        "servers": servers,
+        "cores": cores * steady,
+        "cores of the family": cores * steady,
+        "cores in all regions": cores * servers,
+        "spot cores": cores * wanted.spot,
+        "memory": memory / GIB * servers,
+        "disk": wanted.disk / GIB * servers,
+        "addresses": wanted.addresses,
+        "gpus": gpus * steady,
+        "gpus in all regions": gpus * servers,
+        "spot gpus": gpus * wanted.spot,
+        "balancers": wanted.balancers,
+    }
