@@ -13,7 +13,7 @@ import yaml
 
 from slipway.desired import HostFile
 from slipway.errors import RenderError
-from slipway.model_sources import curl_config, parse_source, public
+from slipway.model_sources import Credentials, Source, curl_config, curl_transfer, parse_source, public
 from slipway.plan_types import ClusterPlan, Plan
 from slipway.render import MANIFEST, FileEntry, Manifest, parse_manifest, render
 
@@ -41,7 +41,7 @@ def render_cluster(
 
     Keys, certificates and credentials of a model's source are in Secrets that whoever applies them brings:
     `<name>-keys` (`keys.acl`), `<name>-tls` (of type kubernetes.io/tls) and, for a private model, `<name>-model`
-    (`curl`). Raises RenderError.
+    (`curl`, which with a bucket of the stack's own says where the model is, too). Raises RenderError.
     """
     if plan.cluster is None:
         raise RenderError("the plan has no cluster", where="slipway:kind", fix="Write kind: node-pool")
@@ -71,7 +71,8 @@ def _config(
     own = _rendered(cluster_templates, SCRIPTS, {"plan": plan, "cluster": cluster})
     files = {**shared, **own}
     if cluster.pod.claim is None:
-        files[CURL] = curl_config(parse_source(plan.model), f"{plan.model.path}.part", plan.model.size, None)
+        output, size = f"{plan.model.path}.part", plan.model.size
+        files[CURL] = curl_transfer(output, size) if cluster.weights else curl_config(_source(plan), output, size, None)
     digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:8]
     ports, why = _egress(plan, cluster)
     return Config(f"{cluster.name}-{digest}", files, ports, why)
@@ -86,11 +87,15 @@ def _egress(plan: Plan, cluster: ClusterPlan) -> tuple[tuple[dict[str, Any], ...
     """A policy knows addresses and not names, so it is ports that it opens."""
     wanted: dict[int, str] = {}
     if cluster.pod.claim is None:
-        source = parse_source(plan.model)
-        wanted[_port(source.url)] = f"the model, from {public(source.url)}"
+        url = plan.model.source if cluster.weights else _source(plan).url
+        wanted[_port(url)] = f"the model, from {public(url)}"
     if plan.collector.otlp_endpoint is not None:
         wanted.setdefault(_port(plan.collector.otlp_endpoint), f"metrics, to {plan.collector.otlp_endpoint}")
     return tuple({"port": port, "protocol": "TCP"} for port in sorted(wanted)), "; ".join(wanted.values())
+
+
+def _source(plan: Plan) -> Source:
+    return parse_source(plan.model, Credentials(region=plan.model_region))
 
 
 def _port(url: str) -> int:

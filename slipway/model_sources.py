@@ -93,7 +93,7 @@ def deadline(size: int) -> float:
 
 def curl_config(source: Source, output: str, size: int, credentials: Credentials | None) -> str:
     """A curl configuration (curl(1), --config) that resumes `output`. It may hold secrets."""
-    return curl_lines([*_transfer(source, output, size), *_authorization(source, credentials)])
+    return curl_lines([*_transfer(_place(source), output, size), *_authorization(source, credentials)])
 
 
 def curl_credentials(source: Source, credentials: Credentials | None) -> str:
@@ -101,10 +101,24 @@ def curl_credentials(source: Source, credentials: Credentials | None) -> str:
     return curl_lines(_authorization(source, credentials))
 
 
-def _transfer(source: Source, output: str, size: int) -> list[tuple[str, str | None]]:
+def curl_transfer(output: str, size: int) -> str:
+    """The lines of such a configuration that do not say where the file is."""
+    return curl_lines(_transfer([], output, size))
+
+
+def curl_place(source: Source, credentials: Credentials | None) -> str:
+    """What `curl_transfer` leaves out: where the file is, and what is secret."""
+    return curl_lines([*_place(source), *_authorization(source, credentials)])
+
+
+def _place(source: Source) -> list[tuple[str, str | None]]:
     schemes = "=http,https" if source.url.startswith("http://") else "=https"
+    return [("url", source.url), ("proto", schemes), ("proto-redir", schemes)]
+
+
+def _transfer(place: list[tuple[str, str | None]], output: str, size: int) -> list[tuple[str, str | None]]:
     return [
-        ("url", source.url),
+        *place[:1],
         ("output", output),
         ("continue-at", "-"),
         ("fail", None),
@@ -112,8 +126,7 @@ def _transfer(source: Source, output: str, size: int) -> list[tuple[str, str | N
         ("silent", None),
         ("show-error", None),
         ("globoff", None),
-        ("proto", schemes),
-        ("proto-redir", schemes),
+        *place[1:],
         ("connect-timeout", "20"),
         ("speed-limit", str(STALL[0])),
         ("speed-time", str(STALL[1])),

@@ -126,6 +126,7 @@ def make_plan(
         scaling=_scaling(advice),
         windows=tuple(Window(cron=w.cron, seconds=w.duration, zone=w.zone) for w in settings.rollout.windows),
         limits=_limits(settings),
+        model_region=settings.model.region,
         cluster=cluster,
     )
 

@@ -274,5 +274,7 @@ class Plan:
     """when a host may go to another release; at any time where there are none"""
     limits: Limits = Limits()  # noqa: RUF009 - it is frozen
     """past which the gate behind a wave stays shut"""
+    model_region: str = "us-east-1"
+    """region of a model in S3 that exists"""
     cluster: ClusterPlan | None = None
     """where pods serve in place of hosts, of which there are none then; `replicas` is what one pod holds"""

@@ -12,7 +12,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from slipway.manifests import objects, render_cluster
-from slipway.model_sources import Credentials, curl_credentials, parse_source
+from slipway.model_sources import Credentials, curl_credentials, curl_place, parse_source
 from slipway.plan_types import ClusterPlan, Plan
 from slipway.render import load_templates
 from stacks.providers import Cluster
@@ -38,7 +38,8 @@ SECRETS = "slipway.dev/secrets"
 
 @dataclass(frozen=True)
 class ClusterArgs:
-    """The plan and the cluster in it, that cluster as it is, the stack's keys, what a private model source asks for."""
+    """The plan and the cluster in it, that cluster as it is, the stack's keys, what a private model source asks for.
+    The bucket of the stack's own is the cluster's `store`."""
 
     plan: Plan
     wanted: ClusterPlan
@@ -123,7 +124,9 @@ class ClusterService(pulumi.ComponentResource):
             ),
         ]
         if args.model_credentials is not None and wanted.pod.claim is None:
-            curl = pulumi.Output.all(**args.model_credentials).apply(lambda given: _curl(args.plan, given))
+            store = args.cluster.store
+            place = {"endpoint": store.endpoint} if store is not None else {}
+            curl = pulumi.Output.all(**args.model_credentials, **place).apply(lambda given: _curl(args.plan, given))
             made.append(self._secret("model", {"curl": curl}, "Opaque", depends_on))
         if wanted.route is not None:
             metadata = {"name": f"{wanted.name}-ca", "namespace": wanted.namespace}
@@ -170,7 +173,11 @@ def _curl(plan: Plan, given: Mapping[str, str]) -> str:
         secret_key=given.get("secret_key"),
         region=given.get("region", "us-east-1"),
     )
-    return curl_credentials(parse_source(plan.model, credentials), credentials)
+    if "endpoint" not in given:
+        return curl_credentials(parse_source(plan.model, credentials), credentials)
+    # The bucket is made with the stack, and where it is is known once it is there.
+    model = plan.model.model_copy(update={"endpoint": given["endpoint"]})
+    return curl_place(parse_source(model, credentials), credentials)
 
 
 def _snake(name: str) -> str:

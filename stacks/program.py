@@ -94,7 +94,8 @@ def _model_credentials(settings: Settings, store: Store | None) -> dict[str, pul
         return {"access_key": keys.access_key, "secret_key": keys.secret_key, "region": store.region}
     found = {name: secret(f"model_{name}") for name in ("token", "access_key", "secret_key")}
     given: dict[str, pulumi.Input[str]] = {name: value for name, value in found.items() if value is not None}
-    return {**given, "region": settings.model.region} if given else None
+    # A public bucket is asked in its region, too.
+    return {**given, "region": settings.model.region} if given or "region" in settings.model.model_fields_set else None
 
 
 def _export_store(store: Store | None) -> None:

@@ -25,9 +25,14 @@ def weights(settings: Settings) -> Iterator[Finding]:
         what = f"the bucket {chosen.bucket} is made for weights, and the model is {named}"
         fix = f"Write s3://{chosen.bucket}/ and the file's key, or take slipway:weights out"
         yield Finding(("model", "source"), what, fix, (("weights", "bucket"), ("model", "name")))
-    if model.endpoint is not None:
-        what = "the endpoint of a bucket that is made is known once it is there"
-        yield Finding(("model", "endpoint"), what, "Take it out", (("weights",),))
+    for name in ("endpoint", "region"):
+        if name in model.model_fields_set:
+            what = f"the {name} of a bucket that is made is known once it is there"
+            yield Finding(("model", name), what, "Take it out", (("weights",),))
+    if settings.cluster.claim is not None:
+        what = f"the bucket {chosen.bucket} is made for weights, and pods have the model in the claim"
+        fix = f"Take it out, or take slipway:weights out and fill {settings.cluster.claim} yourself"
+        yield Finding(("cluster", "claim"), what, fix, (("weights",),))
     for name in ("model_access_key", "model_secret_key"):
         if getattr(settings, name) is not None:
             what = "the keys of a bucket that is made are made with it"

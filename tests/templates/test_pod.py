@@ -12,7 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from slipway.desired import ModelFile
 from slipway.manifests import objects
+from slipway.model_sources import Credentials, curl_place, parse_source
 from slipway.plan_types import Plan, ReplicaPlan
 from tests.bootstrap.service.stub_store import Store, serve_store
 from tests.templates.clusters import case, rendered
@@ -104,23 +106,44 @@ def ranges(store: Store) -> list[str | None]:
     return [asked for _, asked in store.asked]
 
 
+def wanted(plan: Plan, folder: Path, source: str) -> ModelFile:
+    """The model of the stub store, with the pod's paths under `folder`."""
+    digest, path = hashlib.sha256(MODEL).hexdigest(), f"{folder}/models/model.gguf"
+    return plan.model.model_copy(update={"source": source, "size": len(MODEL), "sha256": digest, "path": path})
+
+
 def fetch(folder: Path, store: Store, digest: str = "") -> subprocess.CompletedProcess[str]:
-    """Run the init container's script, with the pod's paths under `folder`."""
+    """Run the init container's script on the model of that store."""
     plan = case("cpu")
-    model = plan.model.model_copy(
-        update={
-            "size": len(MODEL),
-            "sha256": digest or hashlib.sha256(MODEL).hexdigest(),
-            "path": f"{folder}/models/model.gguf",
-            "endpoint": store.url,
-        }
-    )
-    (folder / "etc").mkdir(exist_ok=True)
-    (folder / "run").mkdir(exist_ok=True)
-    files = mounted(replace(plan, model=model))
+    model = wanted(plan, folder, plan.model.source).model_copy(update={"endpoint": store.url})
+    return run_in(folder, replace(plan, model=model.model_copy(update={"sha256": digest} if digest else {})))
+
+
+def run_in(folder: Path, plan: Plan) -> subprocess.CompletedProcess[str]:
+    """Run the init container's script, with the pod's paths under `folder`."""
+    for name in ("etc", "run"):
+        (folder / name).mkdir(exist_ok=True)
+    files = mounted(plan)
     (folder / "etc" / "fetch.curl").write_text(files["fetch.curl"])
     script = files["fetch.sh"].replace("/etc/slipway", f"{folder}/etc").replace("/run/slipway", f"{folder}/run")
     return subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_place_of_a_bucket_that_is_made_comes_with_its_keys(tmp_path: Path, store: Store) -> None:
+    """Two files of options, of which one is a Secret's, are one transfer."""
+    plan = case("cpu")
+    assert plan.cluster is not None
+    made = replace(plan, cluster=replace(plan.cluster, weights=True), model=wanted(plan, tmp_path, "s3://models/own"))
+    (tmp_path / "etc").mkdir()
+    keys = Credentials(access_key="AKIA", secret_key="own", region="europe-1")
+    at = made.model.model_copy(update={"endpoint": store.url})
+    (tmp_path / "etc" / "fetch-secret.curl").write_text(curl_place(parse_source(at, keys), keys))
+    done = run_in(tmp_path, made)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "models/model.gguf").read_bytes() == MODEL
+    assert [path for path, _ in store.asked] == ["/models/own"]
+    assert "Credential=AKIA/" in store.headers[0]["authorization"]
+    assert "/europe-1/s3/" in store.headers[0]["authorization"]
 
 
 def test_a_model_is_fetched_once(tmp_path: Path, store: Store) -> None:

@@ -1,0 +1,67 @@
+"""A bucket of the stack's own and a node pool: pods read the model there, with keys that nothing holds in clear."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.stacks import test_aws_pool, test_gcp_pool, test_upcloud_pool
+from tests.stacks.conftest import Run
+from tests.support.clouds import assert_no_secret_in_clear, one_of
+from tests.support.mocks import Graph
+from tests.support.sdk import in_the_clear
+
+STACKS = {
+    "upcloud": (test_upcloud_pool.WEIGHTS, "https://private.objects.example/models/own.gguf", "europe-1"),
+    "aws": (test_aws_pool.WEIGHTS, "https://s3.eu-north-1.amazonaws.com/our-models/own.gguf", "eu-north-1"),
+    "gcp": (test_gcp_pool.WEIGHTS, "https://storage.googleapis.com/our-models/own.gguf", "auto"),
+}
+
+
+def secret(graph: Graph) -> Any:
+    """The lines for curl that a pod mounts from its Secret."""
+    (found,) = [one for one in graph.of("kubernetes:core/v1:Secret") if one.name == "Secret/test-model"]
+    return in_the_clear(in_the_clear(found.inputs["stringData"])["curl"])
+
+
+@pytest.mark.parametrize("cloud", STACKS)
+def test_pods_read_the_bucket_with_the_readers_keys(run: Run, cloud: str) -> None:
+    text, url, region = STACKS[cloud]
+    graph = run(text)
+    assert_no_secret_in_clear(graph)
+    lines = secret(graph).splitlines()
+    assert f'url = "{url}"' in lines
+    assert f'aws-sigv4 = "aws:amz:{region}:s3"' in lines
+    (user,) = [line for line in lines if line.startswith("user = ")]
+    assert ":SECRET-weights-reader" in user
+    (config,) = [one for one in graph.of("kubernetes:core/v1:ConfigMap") if "fetch.curl" in one.inputs["data"]]
+    assert "url" not in config.inputs["data"]["fetch.curl"], "curl would fetch from each that it is told"
+
+
+@pytest.mark.parametrize("cloud", STACKS)
+def test_pods_wait_for_the_secret(run: Run, cloud: str) -> None:
+    deployment = one_of(run(STACKS[cloud][0]), "kubernetes:apps/v1:Deployment")
+    assert "kubernetes:core/v1:Secret::Secret/test-model" in deployment.dependencies
+    (config,) = [one for one in deployment.inputs["spec"]["template"]["spec"]["volumes"] if one["name"] == "config"]
+    (model,) = [
+        one["secret"] for one in config["projected"]["sources"] if "model" in one.get("secret", {}).get("name", "")
+    ]
+    assert model["optional"] is False
+
+
+@pytest.mark.parametrize("cloud", STACKS)
+def test_a_preview_knows_no_place_yet(run: Run, cloud: str) -> None:
+    assert "test-model" in str([one.name for one in run(STACKS[cloud][0], preview=True).resources])
+
+
+def test_a_bucket_that_exists_is_read_in_its_own_region(run: Run) -> None:
+    own = test_aws_pool.CPU.replace("https://models.example", "s3://models").replace(
+        "size: 16GB", "size: 16GB, region: eu-west-1"
+    )
+    own += "  slipway:model_access_key: {secure: AKIA}\n  slipway:model_secret_key: {secure: SECRET-own}\n"
+    graph = run(own)
+    assert_no_secret_in_clear(graph)
+    assert 'aws-sigv4 = "aws:amz:eu-west-1:s3"' in secret(graph)
+    (config,) = [one for one in graph.of("kubernetes:core/v1:ConfigMap") if "fetch.curl" in one.inputs["data"]]
+    assert 'url = "https://models.s3.eu-west-1.amazonaws.com/own.gguf"' in config.inputs["data"]["fetch.curl"]
