@@ -59,7 +59,10 @@ class ClusterService(pulumi.ComponentResource):
             kubeconfig=args.cluster.kubeconfig,
             context=args.cluster.context,
             namespace=wanted.namespace,
-            opts=pulumi.ResourceOptions(parent=self),
+            # All that is made in the cluster waits for its provider.
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=[args.cluster.asked] if args.cluster.asked is not None else []
+            ),
         )
         self._args = args
         self._opts = pulumi.ResourceOptions(parent=self, provider=provider)

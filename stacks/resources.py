@@ -302,6 +302,36 @@ class Gate(pulumi.CustomResource):
         )
 
 
+class Cluster(pulumi.CustomResource):
+    """A cluster that exists, asked before anything is made in it: in a preview, too, and in every `up`."""
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        kubeconfig: pulumi.Input[str],
+        context: pulumi.Input[str],
+        namespace: pulumi.Input[str],
+        selector: Mapping[str, pulumi.Input[str]],
+        custom: Sequence[Sequence[str]],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """`kubeconfig`: its path. `selector`: labels of the nodes that pods may be put on. `custom`: API version and
+        resource (in the plural) of each custom resource that is made."""
+        super().__init__(
+            "slipway:index:Cluster",
+            resource_name,
+            {
+                "kubeconfig": kubeconfig,
+                "context": context,
+                "namespace": namespace,
+                "selector": selector,
+                "custom": custom,
+            },
+            opts,
+        )
+
+
 def _outputs(*names: str) -> dict[str, None]:
     """Pulumi makes an attribute of every property that it is given, and of no other."""
     return dict.fromkeys(names)

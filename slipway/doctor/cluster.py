@@ -107,6 +107,22 @@ def judge_cluster(plan: Plan, cluster: ClusterPlan, wanted: ClusterWanted, said:
     yield _rights(group, wanted, said)
 
 
+def refusals(wanted: ClusterWanted, said: ClusterAnswers) -> Iterator[Check]:
+    """Why nothing may be made in the cluster. That a question was not answered is no reason, but for the first one."""
+    group = f"cluster {wanted.context}"
+    if isinstance(said.version, NoAnswer):
+        yield said.version.check(group, "reached")
+        return
+    found = [_version(group, said.version), _rights(group, wanted, said)]
+    if wanted.custom:
+        found.append(_custom(group, wanted, said))
+    if said.nodes == ():
+        labels = ", ".join(f"{key}={value}" for key, value in wanted.selector) or "any"
+        fix = "Label nodes, or correct slipway:pool.labels: `kubectl get nodes --show-labels`"
+        found.append(judged(group, "nodes", False, found="it has no such node", wanted=labels, fix=fix))
+    yield from (check for check in found if check.verdict == "off")
+
+
 def _version(group: str, version: str) -> Check:
     match = re.match(r"v?(\d+)\.(\d+)", version)
     if match is None:

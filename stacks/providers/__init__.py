@@ -104,6 +104,8 @@ class Cluster:
     """context in the kubeconfig; its current one where None"""
     pool: pulumi.Resource | None = None
     """the nodes: pods wait for them; None where they exist already"""
+    asked: pulumi.Resource | None = None
+    """a cluster that exists, asked whether it has what is needed: nothing is made before it says yes"""
     zone: str = ""
     """zone or region of a cloud"""
     store: Store | None = None

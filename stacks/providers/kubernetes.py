@@ -8,7 +8,9 @@ from pathlib import Path
 import pulumi
 import yaml
 
+from slipway.doctor.cluster import cluster_wanted
 from slipway.errors import PlanError
+from stacks import resources
 from stacks.providers import Cluster, HostsArgs
 
 VERIFIED = (
@@ -23,7 +25,6 @@ def create_cluster(args: HostsArgs, opts: pulumi.ResourceOptions) -> Cluster:
 
     Raises PlanError for a kubeconfig that is not there or cannot be read, and for a context that it does not have.
     """
-    del opts
     wanted = args.cluster
     path = _path(wanted.kubeconfig)
     try:
@@ -39,7 +40,27 @@ def create_cluster(args: HostsArgs, opts: pulumi.ResourceOptions) -> Cluster:
         what = f"{path} has no context {wanted.context!r}"
         fix = f"Write one of: {', '.join(contexts)}" if contexts else "It has none at all"
         raise PlanError(what, where=f"{WHERE}.context", fix=fix)
-    return Cluster(name=wanted.context, kubeconfig=pulumi.Output.secret(text), context=wanted.context)
+    return Cluster(
+        name=wanted.context,
+        kubeconfig=pulumi.Output.secret(text),
+        context=wanted.context,
+        asked=_asked(args, path.resolve(), opts),
+    )
+
+
+def _asked(args: HostsArgs, path: Path, opts: pulumi.ResourceOptions) -> pulumi.Resource | None:
+    wanted = cluster_wanted(args.cluster)
+    if wanted is None:
+        return None
+    return resources.Cluster(
+        args.plan.stack,
+        kubeconfig=str(path),
+        context=wanted.context,
+        namespace=wanted.namespace,
+        selector=dict(wanted.selector),
+        custom=wanted.custom,
+        opts=opts,
+    )
 
 
 def _path(said: str | None) -> Path:

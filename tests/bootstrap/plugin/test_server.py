@@ -69,7 +69,7 @@ def connected(process):
 def test_it_starts_from_anywhere_and_serves_the_real_resources(tmp_path):
     with launched(tmp_path) as process, connected(process) as stub:
         schema = stub.GetSchema(provider_pb2.GetSchemaRequest(), timeout=20).schema
-    for name in ("StackKeys", "HostKey", "Certificate", "Machine", "Host", "Service", "Gate"):
+    for name in ("StackKeys", "HostKey", "Certificate", "Machine", "Host", "Service", "Gate", "Cluster"):
         assert f'"slipway:index:{name}"' in schema
 
 
