@@ -152,7 +152,7 @@ def host_domains(settings: Settings, names: tuple[str, ...]) -> dict[str, str | 
     if settings.provider == "ssh":
         return {host.name: host.domain for host in settings.ssh.inventory}
     cloud = cloud_of(settings)
-    return dict.fromkeys(names, cloud.zone if cloud is not None else None)
+    return {name: cloud.domain(index) if cloud is not None else None for index, name in enumerate(names)}
 
 
 class _Images:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from slipway.offers import offers
-from slipway.settings.finding import Finding
+from slipway.settings.finding import Finding, Loc
 from slipway.settings.resolving import balanced, cloud_of, offer_of, settle_seconds
 from slipway.settings.sections import Settings
 from slipway.units import about_bytes, format_duration
@@ -60,9 +60,11 @@ def spot(settings: Settings, name: str) -> Iterator[Finding]:
         yield Finding((name, "spot"), what, f"Write {count} or fewer", (("hosts", "count"),))
 
 
-def disks(settings: Settings, name: str, least: int, most: int) -> Iterator[Finding]:
+def disks(
+    settings: Settings, name: str, least: int, most: int, *, fields: tuple[str, ...] = ("disk", "cache")
+) -> Iterator[Finding]:
     """Sizes of disks, in bytes, that the cloud does not make."""
-    for field in ("disk", "cache"):
+    for field in fields:
         size = getattr(getattr(settings, name), field)
         if size is not None and not least <= size <= most:
             what = f"{about_bytes(size)} is no size of a disk there"
@@ -107,3 +109,19 @@ def settles(settings: Settings, name: str) -> Iterator[Finding]:
         f"{name} has surely seen that a host drains"
     )
     yield Finding(("drain", "settle"), what, f'Write "{section.SEEN}s" or more', ((name, "load_balancer"),))
+
+
+def no_ipv6(loc: Loc, addresses: Iterable[str], why: str) -> Iterator[Finding]:
+    """Addresses of IPv6, which do not go here: `why` says so."""
+    for index, address in enumerate(addresses):
+        if ipaddress.ip_network(address).version != 4:
+            yield Finding((*loc, index), f"{address} is IPv6, and {why}", "Write IPv4 addresses", (("kind",),))
+
+
+def silence(settings: Settings, most: int, what: str) -> Iterator[Finding]:
+    """Requests that may be silent for longer than the cloud's network, which `what` tells of, keeps a connection:
+    `most` seconds, of which ten are for the connection to the engine, and to spare."""
+    proxy = settings.proxy
+    if settings.kind == "host" and proxy.queue_timeout + proxy.stream_timeout + 10 > most:
+        fix = f"Lower it, so that with queue_timeout it is {most - 10} s or less"
+        yield Finding(("proxy", "stream_timeout"), f"{what} for {most} s", fix, (("proxy", "queue_timeout"),))

@@ -49,6 +49,10 @@ class CloudSection(Section):
         """The region by the name that price lists have."""
         return self.zone
 
+    def domain(self, index: int) -> str | None:  # noqa: ARG002 - where each server may have a zone of its own
+        """What the server of that number in the stack fails together with."""
+        return self.zone
+
 
 class UpCloudSettings(CloudSection):
     """Servers at UpCloud. The token is never here: the SDK reads UPCLOUD_TOKEN."""

@@ -11,6 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from slipway.errors import Problem
+from slipway.settings.azure import IMAGE as AZURE_IMAGE
 from slipway.settings.base import NAMESPACE, Section
 from slipway.units import BadValueError, quoted
 
@@ -58,6 +59,22 @@ PATTERNS = {
     ),
     r"^[a-z][a-z0-9_-]{0,62}$": "Use lower-case letters, digits, hyphens and underscores, at most 63, a letter first",
     r"^[a-z0-9_-]{0,63}$": "Use lower-case letters, digits, hyphens and underscores, at most 63",
+    r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$": (
+        "Write the id of a subscription, as `az account list --output table` has it"
+    ),
+    r"^[a-z]{3,}[a-z0-9]*$": (
+        "Write a region, such as swedencentral; `az account list-locations --output table` lists them"
+    ),
+    r"^Standard_[A-Za-z0-9][A-Za-z0-9_-]{1,60}$": (
+        "Write a size, such as Standard_NC24ads_A100_v4; `az vm list-skus --output table` lists them"
+    ),
+    AZURE_IMAGE: (
+        "Write one image, publisher:offer:sku:version or the id of an image or a gallery image's version, and not "
+        "latest, which moves"
+    ),
+    r"^[a-z][a-z0-9-]{1,61}[a-z0-9]$": (
+        "Use 3 to 63 lower-case letters, digits and hyphens, a letter first and no hyphen at the end"
+    ),
     r"^[A-Za-z0-9][A-Za-z0-9._-]{1,31}$": "Use 2 to 32 letters, digits and . _ -, and a letter or digit first",
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterator
 
 from slipway.settings import cloud_findings
@@ -120,20 +119,12 @@ def machines(settings: Settings) -> Iterator[Finding]:
 
 
 def connections(settings: Settings) -> Iterator[Finding]:
-    chosen, proxy = settings.gcp, settings.proxy
     if settings.provider != GCP:
         return
-    for loc, addresses in (((GCP, "ssh_from"), chosen.ssh_from), ((GCP, "clients_from"), chosen.clients_from)):
-        for index, address in enumerate(addresses):
-            if ipaddress.ip_network(address).version != 4:
-                what = f"{address} is IPv6, and servers at Google Cloud are made with IPv4 alone"
-                yield Finding((*loc, index), what, "Write IPv4 addresses")
-    # Ten seconds for the connection to the engine, and to spare.
-    silence = proxy.queue_timeout + proxy.stream_timeout
-    if settings.kind == "host" and silence + 10 > IDLE_MOST:
-        what = f"Google's network forgets connections that are silent for {IDLE_MOST} s"
-        fix = f"Lower it, so that with queue_timeout it is {IDLE_MOST - 10} s or less"
-        yield Finding(("proxy", "stream_timeout"), what, fix, (("proxy", "queue_timeout"),))
+    for field in ("ssh_from", "clients_from"):
+        addresses = getattr(settings.gcp, field)
+        yield from cloud_findings.no_ipv6((GCP, field), addresses, "servers at Google Cloud are made with IPv4 alone")
+    yield from cloud_findings.silence(settings, IDLE_MOST, "Google's network forgets connections that are silent")
 
 
 def cluster(settings: Settings) -> Iterator[Finding]:
@@ -151,10 +142,7 @@ def cluster(settings: Settings) -> Iterator[Finding]:
             "cluster's, such as [10.0.0.0/24], or write private: false and public ones"
         )
         yield Finding(("cluster", "api_from"), what, fix, (("cluster", "private"), *kind))
-    for index, address in enumerate(chosen.api_from):
-        if ipaddress.ip_network(address).version != 4:
-            what = f"{address} is IPv6, and GKE takes IPv4 here"
-            yield Finding(("cluster", "api_from", index), what, "Write IPv4 addresses", kind)
+    yield from cloud_findings.no_ipv6(("cluster", "api_from"), chosen.api_from, "GKE takes IPv4 here")
     if settings.engine.gpus and chosen.gpu_layer == "plugin":
         what = "GKE's nodes bring a device plugin of their own, and a second one would claim the same GPUs"
         fix = "Write gpu_layer: none; operator is for the release's own driver"

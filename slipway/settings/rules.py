@@ -14,7 +14,16 @@ from collections.abc import Callable, Iterator
 from slipway.engine_facts import FACTS
 from slipway.models import catalogue, parse_source
 from slipway.releases import load_releases
-from slipway.settings import aws_rules, cloud_rules, cluster_rules, driver_rules, gcp_rules, sizing_rules, weights_rules
+from slipway.settings import (
+    aws_rules,
+    azure_rules,
+    cloud_rules,
+    cluster_rules,
+    driver_rules,
+    gcp_rules,
+    sizing_rules,
+    weights_rules,
+)
 from slipway.settings.finding import Finding, engine_is_open
 from slipway.settings.sections import Settings
 from slipway.units import MIB, BadValueError, about_bytes, format_duration
@@ -325,6 +334,7 @@ RULES: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     *cloud_rules.RULES,
     *aws_rules.RULES,
     *gcp_rules.RULES,
+    *azure_rules.RULES,
     *driver_rules.RULES,
     *cluster_rules.RULES,
     *weights_rules.RULES,

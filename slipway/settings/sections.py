@@ -12,6 +12,7 @@ from slipway.models import Sha256, SourceText
 from slipway.offers import Offer
 from slipway.settings import base
 from slipway.settings.aws import AwsSettings
+from slipway.settings.azure import AzureSettings
 from slipway.settings.base import Section
 from slipway.settings.clouds import UpCloudSettings
 from slipway.settings.cluster import ClusterSettings, PoolSettings
@@ -323,6 +324,7 @@ class Settings(Section):
     upcloud: UpCloudSettings = UpCloudSettings()
     aws: AwsSettings = AwsSettings()
     gcp: GcpSettings = GcpSettings()
+    azure: AzureSettings = AzureSettings()
     cluster: ClusterSettings = ClusterSettings()
     pool: PoolSettings = PoolSettings()
     weights: WeightsSettings | None = None

@@ -11,6 +11,9 @@ from slipway.settings.base import Section
 STORES = ("upcloud", "gcp", "aws")
 """providers whose object storage speaks S3 and is made here"""
 
+NO_S3 = {"azure": "Azure's Blob storage speaks no S3, so that "}
+"""why there is no bucket, for providers that do have an object storage"""
+
 BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$")]
 
 

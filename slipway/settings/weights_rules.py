@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from slipway.models import parse_source
 from slipway.settings.finding import Finding
 from slipway.settings.sections import Settings
-from slipway.settings.weights import STORES
+from slipway.settings.weights import NO_S3, STORES
 
 
 def weights(settings: Settings) -> Iterator[Finding]:
@@ -15,7 +15,7 @@ def weights(settings: Settings) -> Iterator[Finding]:
     if chosen is None:
         return
     if settings.provider not in STORES:
-        what = f"no bucket is made at the provider {settings.provider}"
+        what = f"{NO_S3.get(settings.provider, '')}no bucket is made at the provider {settings.provider}"
         fix = f"Take it out, and name a bucket that exists in slipway:model; providers with one: {', '.join(STORES)}"
         yield Finding(("weights",), what, fix, (("provider",),))
         return
