@@ -26,7 +26,7 @@ from slipway.settings.aws import AwsSettings
 from slipway.settings.resolving import balanced
 from stacks.providers import Host, HostsArgs, born_with
 from stacks.providers.aws_balancer import balancer
-from stacks.providers.aws_disks import KIND, attach, cache_disk, device_of, size_gib, speed
+from stacks.providers.aws_disks import KIND, attach, cache_disk, device_of, speed
 from stacks.providers.aws_network import (
     Network,
     in_region,
@@ -40,7 +40,7 @@ from stacks.providers.aws_network import (
 from stacks.providers.aws_pool import create_cluster
 from stacks.providers.aws_store import store
 from stacks.providers.native import laid_over
-from stacks.providers.shared import server_host
+from stacks.providers.shared import server_host, size_gib
 from stacks.resources import HostKey
 
 __all__ = ["VERIFIED", "create_cluster", "create_hosts"]

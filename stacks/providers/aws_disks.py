@@ -9,7 +9,7 @@ import pulumi
 import pulumi_aws as aws
 
 from slipway.settings.aws import AwsSettings
-from slipway.units import GIB
+from stacks.providers.shared import size_gib
 
 KIND = "gp3"
 IOPS_LEAST = 3000
@@ -22,11 +22,6 @@ CACHE_DEVICE = "/dev/sdf"
 CACHE_BY_ID = "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_"
 """and the volume's id without its hyphen, which is its NVMe serial number
 https://docs.aws.amazon.com/ebs/latest/userguide/identify-nvme-ebs-device.html"""
-
-
-def size_gib(size: int) -> int:
-    """Bytes in the unit that AWS counts disks in, rounded up."""
-    return math.ceil(size / GIB)
 
 
 def speed(chosen: AwsSettings) -> dict[str, Any]:

@@ -20,11 +20,11 @@ from slipway.hosting import GB, boot_disk
 from slipway.pools import dns_label
 from slipway.units import GIB
 from stacks.providers import Cluster, HostsArgs
-from stacks.providers.aws_disks import KIND, size_gib, speed
+from stacks.providers.aws_disks import KIND, speed
 from stacks.providers.aws_network import Network, in_region, let_in, name_of, private_network, security_group
 from stacks.providers.aws_store import store
 from stacks.providers.native import laid_over
-from stacks.providers.shared import kubeconfig, short_name
+from stacks.providers.shared import kubeconfig, short_name, size_gib
 
 API_PORT = 443
 NAME_MOST = 64

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import pulumi
 
 from slipway.plan_types import Plan
+from slipway.units import GIB
 from stacks.providers import Host, HostsArgs, Store
 from stacks.resources import HostKey
 
@@ -31,6 +33,7 @@ def server_host(
     server: pulumi.Resource,
     key: HostKey,
     address: pulumi.Output[str],
+    ssh_port: int = SSH_PORT,
     user: str,
     zone: str | None,
     front: Front | None,
@@ -42,7 +45,7 @@ def server_host(
         connection={
             "name": name,
             "address": address,
-            "port": SSH_PORT,
+            "port": ssh_port,
             "user": user,
             "private_key": args.keys.ssh_private_key,
             "host_key": key.public_key,
@@ -70,6 +73,11 @@ def short_name(name: str, most: int) -> str:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
     return f"{name[: most - 9].rstrip('-')}-{digest}"
+
+
+def size_gib(size: int) -> int:
+    """Bytes in the unit that some clouds count disks in, rounded up."""
+    return math.ceil(size / GIB)
 
 
 def kubeconfig(name: str, server: str, certificate: str, user: dict[str, Any]) -> str:
