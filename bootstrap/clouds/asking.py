@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import httpx
@@ -40,12 +41,42 @@ def answered(question: Callable[[], T]) -> T | NoAnswer:
         return NoAnswer(why, "Its interface may have changed: look there by hand")
 
 
+def printed(command: Sequence[str], environ: Mapping[str, str], *, missing: str, deadline: float = DEADLINE) -> str:
+    """What a program of the cloud's own prints as credentials. Raises UnansweredError; `missing` is what to do where
+    there is no such program. Its output is shown to nobody."""
+    name = command[0]
+    try:
+        done = subprocess.run(
+            command,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=deadline,
+            check=False,
+        )
+    except OSError as error:
+        what = f"{name}, which brings the credentials, does not start: {error.strerror or error}"
+        raise UnansweredError(NoAnswer(what, missing, "off")) from None
+    except subprocess.TimeoutExpired:
+        what = f"{name}, which brings the credentials, did not end within {deadline:.0f} s"
+        raise UnansweredError(NoAnswer(what, "Run it by hand")) from None
+    if done.returncode != 0:
+        said = (done.stderr.strip().splitlines() or ["no reason given"])[-1][:200]
+        what = f"{name}, which brings the credentials, failed: {said}"
+        raise UnansweredError(NoAnswer(what, "Log in as it says", "off"))
+    return done.stdout
+
+
 class Api:
     """A JSON interface at one base address. `name` is what messages call it."""
 
-    def __init__(self, name: str, client: httpx.Client, waits: Waits, *, refused: str) -> None:
-        """`refused` is what to do when the credentials are."""
+    def __init__(
+        self, name: str, client: httpx.Client, waits: Waits, *, refused: str, refusals: Sequence[int] = (401,)
+    ) -> None:
+        """`refused` is what to do when the credentials are, which `refusals` say: HTTP status codes."""
         self.name, self._client, self._waits, self._refused = name, client, waits, refused
+        self._refusals = tuple(refusals)
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> Any:
         """The JSON at `path`. Raises UnansweredError."""
@@ -55,10 +86,22 @@ class Api:
         """The JSON that answers `body`. Raises UnansweredError. For questions that are asked by POST only."""
         return self._send("POST", path, body=body)
 
-    def _send(self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: Any = None) -> Any:
+    def form(self, path: str, data: Mapping[str, str]) -> Any:
+        """The JSON that answers a form, as OAuth 2.0 has them. Raises UnansweredError."""
+        return self._send("POST", path, data=data)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Any = None,
+        data: Mapping[str, str] | None = None,
+    ) -> Any:
         for left in range(ATTEMPTS - 1, -1, -1):
             try:
-                response = self._client.request(method, path, params=params, json=body)
+                response = self._client.request(method, path, params=params, json=body, data=data)
             except httpx.TimeoutException:
                 raise UnansweredError(
                     NoAnswer(f"{self.name} did not answer within {DEADLINE:.0f} s ({path})", "Try again")
@@ -85,7 +128,7 @@ class Api:
         if code < 300:
             return
         said = _said(response)
-        if code == 401:
+        if code in self._refusals:
             raise UnansweredError(NoAnswer(f"{self.name} refuses the credentials{said}", self._refused, "off"))
         if code == 403:
             what = f"the credentials may not ask {path}{said}"

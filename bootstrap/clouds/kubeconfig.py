@@ -10,7 +10,6 @@ import base64
 import json
 import os
 import ssl
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from typing import Any
 import httpx
 import yaml
 
-from bootstrap.clouds.asking import DEADLINE, UnansweredError
+from bootstrap.clouds.asking import DEADLINE, UnansweredError, printed
 from slipway.doctor.types import NoAnswer
 
 EXEC_DEADLINE = 60.0
@@ -126,26 +125,7 @@ def _executed(wanted: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str
     command = [str(wanted["command"]), *map(str, wanted.get("args") or ())]
     asked = {"apiVersion": wanted["apiVersion"], "kind": "ExecCredential", "spec": {"interactive": False}}
     added = {str(item["name"]): str(item["value"]) for item in wanted.get("env") or ()}
-    try:
-        done = subprocess.run(
-            command,
-            env={**environ, **added, "KUBERNETES_EXEC_INFO": json.dumps(asked)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=EXEC_DEADLINE,
-            check=False,
-        )
-    except OSError as error:
-        fix = str(wanted.get("installHint") or "Install it").strip()
-        what = f"{command[0]}, which brings the credentials, does not start: {error.strerror or error}"
-        raise UnansweredError(NoAnswer(what, fix, "off")) from None
-    except subprocess.TimeoutExpired:
-        what = f"{command[0]}, which brings the credentials, did not end within {EXEC_DEADLINE:.0f} s"
-        raise UnansweredError(NoAnswer(what, "Run it by hand")) from None
-    if done.returncode != 0:
-        said = (done.stderr.strip().splitlines() or ["no reason given"])[-1][:200]
-        what = f"{command[0]}, which brings the credentials, failed: {said}"
-        raise UnansweredError(NoAnswer(what, "Log in as it says", "off"))
-    status: dict[str, str] = json.loads(done.stdout)["status"]
+    env = {**environ, **added, "KUBERNETES_EXEC_INFO": json.dumps(asked)}
+    said = printed(command, env, missing=str(wanted.get("installHint") or "Install it").strip(), deadline=EXEC_DEADLINE)
+    status: dict[str, str] = json.loads(said)["status"]
     return status

@@ -131,6 +131,9 @@ def _limits(group: str, wanted: CloudWanted, said: CloudAnswers) -> Iterator[Che
         limit = said.limits.get(name)
         if limit is None or not need:
             continue
+        if isinstance(limit, NoAnswer):
+            yield limit.check(group, f"quota: {name}", f"{math.ceil(need):g} more")
+            continue
         left = limit.most - (limit.used or 0)
         of = f" of {limit.most:g} left" if limit.used is not None else " at most, in use not counted"
         unit = f" {limit.unit}" if limit.unit else ""

@@ -83,7 +83,7 @@ class CloudAnswers:
     """how many servers of a type can be had there now, of those types that the cloud counts"""
     image: str | NoAnswer
     """title of the wanted image"""
-    limits: Mapping[str, Limit] | NoAnswer
+    limits: Mapping[str, Limit | NoAnswer] | NoAnswer
     """by the names of `slipway.doctor.needs.needs`"""
     prices: Mapping[str, float] | NoAnswer
     """an hour of a type in the zone, in `currency`"""

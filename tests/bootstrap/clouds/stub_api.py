@@ -33,6 +33,7 @@ class StubApi:
     """method and path, with the query"""
     headers: list[dict[str, str]] = field(default_factory=list)
     bodies: list[Any] = field(default_factory=list)
+    forms: list[str] = field(default_factory=list)
     certificates: list[Any] = field(default_factory=list)
     """of clients, where it speaks TLS"""
     silent: threading.Event = field(default_factory=threading.Event)
@@ -55,7 +56,9 @@ def serve(replies: dict[str, Reply], tls: ssl.SSLContext | None = None) -> Itera
                 made.certificates.append(self.connection.getpeercert())
             length = int(self.headers.get("Content-Length") or 0)
             if length:
-                made.bodies.append(json.loads(self.rfile.read(length)))
+                text = self.rfile.read(length).decode()
+                form = self.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded")
+                made.forms.append(text) if form else made.bodies.append(json.loads(text))
             queue = made.replies.get(urlsplit(self.path).path) or [Reply({"message": "no such thing"}, 404)]
             reply = queue.pop(0) if len(queue) > 1 else queue[0]
             if not reply.status:

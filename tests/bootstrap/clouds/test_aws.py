@@ -177,8 +177,7 @@ def test_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-@pytest.mark.parametrize("cloud", ["gcp", "azure"])
-def test_a_cloud_that_nobody_can_ask_yet(cloud: str) -> None:
-    said = doctor.ask_cloud(replace(WANTED, provider=cloud))
+def test_a_cloud_that_nobody_can_ask() -> None:
+    said = doctor.ask_cloud(replace(WANTED, provider="elsewhere"))
     assert isinstance(said.account, NoAnswer)
     assert said.account.verdict == "not asked"
