@@ -15,6 +15,7 @@ from bootstrap.log import Log
 from bootstrap.operations import GPU_FILES, Operation, Put, Run, query
 from bootstrap.operations.apt import SOURCES_PATH, UNATTENDED_PATH, install
 from bootstrap.operations.docker import ARCHIVES, CONFIG_PATH
+from bootstrap.operations.gpu import settings
 from bootstrap.operations.gpu.driver import reboot_reason
 from bootstrap.operations.step import SAVED
 from bootstrap.operations.wanted import held, newcomers
@@ -321,8 +322,11 @@ def _restore(runner: Runner, receipt: Receipt) -> int:
         runner.act(install(moved, f"put the packages of release {receipt.release} back", besides=besides))
     if receipt.held:
         runner.run_apt(Command(f"apt-mark -q hold {shlex.join(receipt.held)}", "hold what was held"))
+    files, gpus = settings.put_back(receipt.files_before, facts.files)
+    for step in files:
+        runner.act(step)
     for path, content in receipt.files_before.items():
-        if path not in apt and facts.files.get(path) != content:
+        if path not in (*apt, *settings.FILES) and facts.files.get(path) != content:
             runner.act(Put(path, content))
             if path == CONFIG_PATH:
                 runner.act(
@@ -336,6 +340,8 @@ def _restore(runner: Runner, receipt: Receipt) -> int:
         reboot_host(runner.session, runner.log, runner.waits)
     if (moved or reason) and receipt.gpus:
         _as_before(runner)
+    for step in gpus:
+        runner.act(step)
     return len(moved)
 
 

@@ -7,12 +7,15 @@ import re
 from typing import Any
 
 from bootstrap.facts.containers import MEASURED_PATH, SEEN_PATH
+from bootstrap.operations.gpu.settings import SCRIPT_PATH, SETTINGS_UNIT
 from bootstrap.session import Command, Result
 from bootstrap.testing import SimulatedHost
 from slipway.desired import GpuDesired, HostDesired, Package
 
 MODULE = "nvidia-kernel-open-dkms"
-FIELDS = "81559, 9.0, Enabled, Enabled, Disabled, Disabled, 700.00, Enabled, [N/A], [N/A]"
+FIELDS = "81559, 9.0, Enabled, Enabled, Disabled, Disabled, {power}.00, Enabled, [N/A], [N/A]"
+POWER = "700"
+"""watts that a GPU takes at most when nobody says otherwise"""
 MIRROR = (
     ("docker.io", "20.10"), ("libcuda1", "580.126.20-1"), (MODULE, "580.126.20-1"),
     ("libcuda1", "620.70.06-1"), (MODULE, "620.70.06-1"), ("nvidia-fabricmanager", "580.126.20-1"),
@@ -46,6 +49,7 @@ class SimulatedGpuHost(SimulatedHost):
         self.units: dict[str, str] = {}
         self.cdi_driver = ""
         self.seen = self.measured = ""
+        self.power = POWER
 
     @property
     def installed(self) -> str:
@@ -58,6 +62,8 @@ class SimulatedGpuHost(SimulatedHost):
             self.nouveau = False
             self.loaded = self.stuck or self.installed
             self.cdi_driver = self.installed
+            self.power = POWER
+            self._set_gpus()
         if command.script.startswith("cat /proc/sys/kernel/random/boot_id"):
             self.commands.append(command)
             return Result(0, f"boot-{self.boots}\n")
@@ -70,10 +76,26 @@ class SimulatedGpuHost(SimulatedHost):
             self.units |= dict.fromkeys(unit.split(), "active")
             if "cdi" in unit:
                 self.cdi_driver = self.installed
+        if '-pl "${watts' in script:
+            self.power = POWER
+        if f"systemctl disable -q {SETTINGS_UNIT}" in script:
+            self.units.pop(SETTINGS_UNIT, None)
+        for gone in re.findall(r"^rm -f (.+)$", script, re.MULTILINE):
+            for path in gone.split():
+                self.files.pop(path, None)
+        if f"restart {SETTINGS_UNIT}" in script:
+            self._set_gpus()
         for path, field in ((SEEN_PATH, "seen"), (MEASURED_PATH, "measured")):
             if match := re.search(rf"'%s\\n' '([^']+)' >{path}", script):
                 setattr(self, field, match[1])
         return super()._act(script)
+
+    def _set_gpus(self) -> None:
+        """What the unit of the settings does, also at a boot."""
+        script = self.files.get(SCRIPT_PATH)
+        if SETTINGS_UNIT in self.units and script and script.mode == 0o755:
+            limit = re.search(rb"-pl (\d+)", script.content)
+            self.power = limit[1].decode() if limit else self.power
 
     def _driver(self) -> str:
         lines = ["headers=1", "blacklisted=1"] + ["nouveau=1"] * self.nouveau
@@ -92,7 +114,8 @@ class SimulatedGpuHost(SimulatedHost):
             return "status=9\nNVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n--\n"
         if self.loaded != self.installed:
             return "status=18\nFailed to initialize NVML: Driver/library version mismatch\n--\n"
-        rows = [f"{i}, GPU-{i}, NVIDIA H100 80GB HBM3, 00000000:{bus}:00.0, {FIELDS}" for i, bus in enumerate("AB")]
+        fields = FIELDS.format(power=self.power)
+        rows = [f"{i}, GPU-{i}, NVIDIA H100 80GB HBM3, 00000000:{bus}:00.0, {fields}" for i, bus in enumerate("AB")]
         return "status=0\n" + "\n".join(rows).replace(":A:", ":1B:").replace(":B:", ":2B:") + "\n--\n"
 
     def _pci(self) -> str:

@@ -178,3 +178,22 @@ def test_gpus_that_no_container_sees_send_the_host_back(host: SimulatedGpuHost, 
     with pytest.raises(CommandError, match=rf"(?s)cannot look for GPUs: no such device.*The host keeps release r{OLD}"):
         converge(host, with_engine(NEW), waits)
     assert (host.installed, host.loaded) == (OLD, OLD)
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, 500), (400, 500), (400, None)])
+def test_settings_of_an_update_that_fails_go_with_it(
+    host: SimulatedGpuHost, waits: Waits, before: int | None, after: int | None
+) -> None:
+    """Whether its driver is another one or the same."""
+    host.images.add(ENGINE.reference)
+    old = desired(OLD, power_limit=before).model_copy(update={"images": (ENGINE,)})
+    converge(host, old, waits)
+    for driver in (NEW, OLD):
+        host.seen = ""  # as a boot leaves it
+        new = desired(driver, power_limit=after).model_copy(update={"images": (ENGINE,), "release": f"next-{driver}"})
+        host.fail_on("said=\\$.*nvidia-smi", Result(1, "no such device"))
+        with pytest.raises(CommandError, match=f"The host keeps release r{OLD}"):
+            converge(host, new, waits)
+        assert (host.loaded, host.power) == (OLD, str(before or 700))
+        assert read_host(host, old) == ()
+        converge(host, old, waits)

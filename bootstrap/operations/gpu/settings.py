@@ -6,11 +6,13 @@ All of it waits until the installed driver runs; after a reboot `converge_host` 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 
 from bootstrap.facts import Facts
 from bootstrap.facts.gpu_model import CdiSpec, Gpu
 from bootstrap.operations.gpu.driver import live
-from bootstrap.operations.step import SAVED, Plan, Put, Steps
+from bootstrap.operations.step import SAVED, Plan, Put, Run, Step, Steps
+from bootstrap.session import Command
 from slipway.desired import GpuDesired, HostDesired
 
 PERSISTENCE_UNIT = "nvidia-persistenced.service"
@@ -30,6 +32,7 @@ CDI_UNITS = ("nvidia-cdi-refresh.service", "nvidia-cdi-refresh.path")
 SETTINGS_UNIT = "slipway-gpu.service"
 SETTINGS_PATH = f"/etc/systemd/system/{SETTINGS_UNIT}"
 SCRIPT_PATH = "/usr/local/lib/slipway/gpu-settings"
+FILES = (SCRIPT_PATH, SETTINGS_PATH)
 UNITS = (PERSISTENCE_UNIT, FABRIC_UNIT, *CDI_UNITS, SETTINGS_UNIT)
 DEADLINE = 300.0
 
@@ -86,11 +89,11 @@ nvidia-smi mig -dgi || true
 nvidia-smi -mig 0"""
 
 
-def _back(before: str, gpu: GpuDesired) -> list[str]:
-    """What gives GPUs back what the script `before` took from them and nothing asks for any more. ECC stays: it has no
+def _back(before: str, after: str) -> list[str]:
+    """What gives GPUs back what the script `before` took from them and `after` does not ask for. ECC stays: it has no
     default that could be asked for."""
-    lines = [_POWER_BACK] if "nvidia-smi -pl" in before and gpu.power_limit is None else []
-    return lines + ([_MIG_BACK] if "-mig 1" in before and gpu.mig is None else [])
+    given_back = (("nvidia-smi -pl", _POWER_BACK), ("-mig 1", _MIG_BACK))
+    return [back for command, back in given_back if command in before and command not in after]
 
 
 def keep_persistence(facts: Facts, desired: HostDesired) -> Steps:
@@ -146,7 +149,7 @@ def apply_settings(facts: Facts, desired: HostDesired) -> Steps:
     if not live(facts, desired):
         return Steps("no driver runs whose GPUs could be set")
     script = script_content(desired.gpu)
-    back = _back(facts.files.get(SCRIPT_PATH, ""), desired.gpu)
+    back = _back(facts.files.get(SCRIPT_PATH, ""), script or "")
     if script is None:
         return _take_away(facts, back)
     plan, why = Plan(), []
@@ -168,13 +171,35 @@ def apply_settings(facts: Facts, desired: HostDesired) -> Steps:
 
 
 def _take_away(facts: Facts, back: list[str]) -> Steps:
-    if not any(path in facts.files for path in (SCRIPT_PATH, SETTINGS_PATH)):
+    if not any(path in facts.files for path in FILES):
         return Steps("no settings are asked of the GPUs")
+    return Steps("settings of the GPUs are no longer asked for", (_gone(back),))
+
+
+def _gone(back: list[str]) -> Run:
     # The unit first: what is given back after it stays given back, also when this run dies in between.
     lines = ["set -e", f"systemctl disable -q {SETTINGS_UNIT} || true", *back, f"rm -f {SETTINGS_PATH} {SCRIPT_PATH}"]
-    plan = Plan()
-    plan.run("\n".join([*lines, "systemctl daemon-reload"]), "take them away, at boots as well", deadline=DEADLINE)
-    return plan.done("settings of the GPUs are no longer asked for")
+    script = "\n".join([*lines, "systemctl daemon-reload"])
+    return Run(Command(script, "take the settings of the GPUs away, at boots as well", deadline=DEADLINE))
+
+
+def put_back(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[list[Step], list[Step]]:
+    """From the files after an update that failed to those before it: what the next boot is to find, and what then, once
+    the driver runs, gives the GPUs what they had. Nothing where the update left them as they were."""
+    if all(before.get(path) == now.get(path) for path in FILES):
+        return [], []
+    script = before.get(SCRIPT_PATH, "")
+    back = _back(now.get(SCRIPT_PATH, ""), script)
+    if not script:
+        return [_gone([])], _commands(back)
+    puts: list[Step] = [Put(SCRIPT_PATH, script, 0o755), Put(SETTINGS_PATH, before.get(SETTINGS_PATH, SETTINGS))]
+    enable = f"systemctl daemon-reload && systemctl enable -q {SETTINGS_UNIT}"
+    return puts, _commands([*back, f"{enable} && systemctl restart {SETTINGS_UNIT}"])
+
+
+def _commands(lines: list[str]) -> list[Step]:
+    script = "\n".join(["set -e", *lines])
+    return [Run(Command(script, "give the GPUs the settings that they had", deadline=DEADLINE))] if lines else []
 
 
 def unresolved(facts: Facts) -> str | None:
