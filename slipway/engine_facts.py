@@ -65,6 +65,13 @@ VLLM = EngineFacts(
         "--max-num-seqs": "slipway:proxy.concurrency",
         "--tensor-parallel-size": "slipway:engine.tensor_parallel",
         "-tp": "slipway:engine.tensor_parallel",
+        "--pipeline-parallel-size": "slipway:cluster.nodes_per_replica",
+        "-pp": "slipway:cluster.nodes_per_replica",
+        "--nnodes": "slipway:cluster.nodes_per_replica",
+        "--node-rank": "",
+        "--master-addr": "",
+        "--master-port": "",
+        "--headless": "",
         "--gpu-memory-utilization": "slipway:engine.memory_fraction",
         "--kv-cache-dtype": "slipway:engine.kv_dtype",
         "--max-num-batched-tokens": "slipway:engine.max_batched_tokens",
@@ -92,6 +99,8 @@ SGLANG = EngineFacts(
     owned_flags=_ADDRESS
     | dict.fromkeys(("--model-path", "--model"), "slipway:model")
     | dict.fromkeys(("--tp-size", "--tensor-parallel-size", "--tp"), "slipway:engine.tensor_parallel")
+    | dict.fromkeys(("--pp-size", "--pipeline-parallel-size", "--nnodes"), "slipway:cluster.nodes_per_replica")
+    | dict.fromkeys(("--node-rank", "--dist-init-addr"), "")
     | {
         "--served-model-name": "slipway:model.name",
         "--context-length": "slipway:model.context",

@@ -18,9 +18,19 @@ from slipway.plan_types import ClusterPlan, Plan
 from slipway.render import MANIFEST, FileEntry, Manifest, parse_manifest, render
 
 SCRIPTS = ("fetch.sh", "drain.sh")
+FOLLOWING = ("follow.sh",)
+"""for replicas of several pods"""
 SHARED = ("haproxy.cfg", "collector.yaml")
 """files of a host that a pod has as well, from the same templates"""
 CURL = "fetch.curl"
+
+
+@dataclass(frozen=True)
+class Flows:
+    """Ports that a pod may connect to, and what for: a policy knows addresses and not names."""
+
+    ports: tuple[dict[str, Any], ...]
+    why: str
 
 
 @dataclass(frozen=True)
@@ -29,9 +39,10 @@ class Config:
 
     name: str
     files: dict[str, str]
-    egress: tuple[dict[str, Any], ...]
-    """ports that a pod may connect to"""
-    egress_why: str
+    serving: Flows
+    """what a pod that serves may connect to"""
+    fetching: Flows
+    """what a pod that only fetches the model may connect to"""
 
 
 def render_cluster(
@@ -68,14 +79,17 @@ def _config(
     plan: Plan, cluster: ClusterPlan, host_templates: Mapping[str, str], cluster_templates: Mapping[str, str]
 ) -> Config:
     shared = _rendered(host_templates, SHARED, {"plan": plan})
-    own = _rendered(cluster_templates, SCRIPTS, {"plan": plan, "cluster": cluster})
+    scripts = (*SCRIPTS, *(FOLLOWING if cluster.nodes_per_replica > 1 else ()))
+    own = _rendered(cluster_templates, scripts, {"plan": plan, "cluster": cluster})
     files = {**shared, **own}
     if cluster.pod.claim is None:
         output, size = f"{plan.model.path}.part", plan.model.size
         files[CURL] = curl_transfer(output, size) if cluster.weights else curl_config(_source(plan), output, size, None)
     digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:8]
-    ports, why = _egress(plan, cluster)
-    return Config(f"{cluster.name}-{digest}", files, ports, why)
+    fetching = _model_flow(plan, cluster)
+    sending = plan.collector.otlp_endpoint
+    serving = fetching if sending is None else {_port(sending): f"metrics, to {sending}"} | fetching
+    return Config(f"{cluster.name}-{digest}", files, _flows(serving), _flows(fetching))
 
 
 def _rendered(templates: Mapping[str, str], names: Sequence[str], context: Mapping[str, Any]) -> dict[str, str]:
@@ -83,15 +97,16 @@ def _rendered(templates: Mapping[str, str], names: Sequence[str], context: Mappi
     return {file.path: file.content for file in render(templates, manifest, context)}
 
 
-def _egress(plan: Plan, cluster: ClusterPlan) -> tuple[tuple[dict[str, Any], ...], str]:
-    """A policy knows addresses and not names, so it is ports that it opens."""
-    wanted: dict[int, str] = {}
-    if cluster.pod.claim is None:
-        url = plan.model.source if cluster.weights else _source(plan).url
-        wanted[_port(url)] = f"the model, from {public(url)}"
-    if plan.collector.otlp_endpoint is not None:
-        wanted.setdefault(_port(plan.collector.otlp_endpoint), f"metrics, to {plan.collector.otlp_endpoint}")
-    return tuple({"port": port, "protocol": "TCP"} for port in sorted(wanted)), "; ".join(wanted.values())
+def _model_flow(plan: Plan, cluster: ClusterPlan) -> dict[int, str]:
+    if cluster.pod.claim is not None:
+        return {}
+    url = plan.model.source if cluster.weights else _source(plan).url
+    return {_port(url): f"the model, from {public(url)}"}
+
+
+def _flows(wanted: Mapping[int, str]) -> Flows:
+    ports = sorted(wanted)
+    return Flows(tuple({"port": port, "protocol": "TCP"} for port in ports), "; ".join(wanted[port] for port in ports))
 
 
 def _source(plan: Plan) -> Source:

@@ -61,9 +61,14 @@ class EnginePlan:
     """absolute paths inside the container that need a tmpfs besides /tmp"""
     metrics: dict[str, str] = field(default_factory=dict)
     """our name of a figure (running, waiting, kv_cache, …) to the engine's own metric"""
+    worker_argv: tuple[str, ...] = ()
+    """more arguments on all nodes of a replica but the first, which serves"""
 
     def argv_for(self, replica: ReplicaPlan) -> tuple[str, ...]:
         return tuple(argument.replace("{port}", str(replica.port)) for argument in self.argv)
+
+    def worker_argv_for(self, replica: ReplicaPlan) -> tuple[str, ...]:
+        return (*self.argv_for(replica), *self.worker_argv)
 
 
 @dataclass(frozen=True)
@@ -228,7 +233,7 @@ class ClusterPlan:
     pod: PodPlan
     node_selector: dict[str, str]
     replicas: int
-    """pods that serve"""
+    """pods that serve, or groups of them"""
     gpu_layer: Literal["plugin", "operator", "none"]
     context: str | None = None
     kubeconfig: str | None = None
@@ -245,8 +250,27 @@ class ClusterPlan:
     """namespace of the Prometheus operator that scrapes the pods"""
     apart: bool = False
     """whether no node may have two pods that serve"""
+    nodes_per_replica: int = 1
+    """pods, each on GPUs of a node, that make up a replica; the first one serves"""
     weights: bool = False
     """whether the model is in the bucket that the stack makes: where that is, a Secret says, with the keys to it"""
+
+    @property
+    def pods(self) -> int:
+        return self.replicas * self.nodes_per_replica
+
+    @property
+    def fetchers(self) -> tuple[str, ...]:
+        """Names of pods besides those that serve, by app.kubernetes.io/name, that fetch the model."""
+        return ("slipway-worker",) if self.nodes_per_replica > 1 else ()
+
+    @property
+    def workload(self) -> tuple[str, str, str]:
+        """API version, kind and name of what keeps the pods that serve. The controller of a LeaderWorkerSet makes a
+        Service of its name, which cannot be that of the Service for clients."""
+        if self.nodes_per_replica > 1:
+            return "leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet", f"{self.name}-group"
+        return "apps/v1", "Deployment", self.name
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from slipway.errors import PlanError
 from slipway.model_sources import parse_source
 from slipway.plan_types import EnginePlan, PodPlan
 from slipway.settings import Settings
+from slipway.settings.resolving import replicas_of
 from slipway.units import GIB
 
 SETTLE = 10
@@ -47,7 +48,7 @@ def pod_plan(settings: Settings, engine: EnginePlan, model: ModelFile, gate: Hea
         startup_seconds=math.ceil(gate.start_deadline + gate.health_deadline),
         probe_seconds=PROBE_SECONDS,
         cpus=cluster.cpus or _cpus(settings, engine),
-        memory_bytes=cluster.memory or _memory(engine, model),
+        memory_bytes=cluster.memory or _memory(engine, model, cluster.nodes_per_replica),
         storage_bytes=0 if cluster.claim else round(model.size * 1.1),
         claim=cluster.claim,
         surge=_surge(settings, engine),
@@ -58,18 +59,19 @@ def _cpus(settings: Settings, engine: EnginePlan) -> int:
     return CPUS_PER_GPU * engine.gpus_per_replica or settings.engine.threads or 1
 
 
-def _memory(engine: EnginePlan, model: ModelFile) -> int:
-    """On a CPU the weights stay; to a GPU they pass through the page cache."""
+def _memory(engine: EnginePlan, model: ModelFile, nodes: int) -> int:
+    """On a CPU the weights stay; to a GPU they pass through the page cache, on each of several nodes its own layers."""
     rest = GPU_HOST_MEMORY if engine.gpus_per_replica else 0
-    return model.size + engine.shm_bytes + SYSTEM + rest
+    return math.ceil(model.size / nodes) + engine.shm_bytes + SYSTEM + rest
 
 
 def _surge(settings: Settings, engine: EnginePlan) -> bool:
     """Whether a change may start a pod before it stops one: on a CPU, or where the pool has GPUs to spare; and where
     no node may have two, only with a node to spare."""
-    nodes, pods = settings.pool.nodes, settings.cluster.replicas or settings.pool.nodes * settings.engine.replicas
-    if settings.cluster.apart and nodes <= pods:
+    nodes, replicas = settings.pool.nodes, replicas_of(settings)
+    if settings.cluster.apart and nodes <= replicas:
         return False
     if engine.gpus_per_replica == 0:
         return True
-    return nodes * (settings.engine.gpus // engine.gpus_per_replica) > pods
+    places = nodes * (settings.engine.gpus // engine.gpus_per_replica)
+    return places >= (replicas + 1) * settings.cluster.nodes_per_replica

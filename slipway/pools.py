@@ -10,7 +10,7 @@ from typing import Literal
 
 from slipway.plan_types import ClusterPlan, PodPlan, PoolPlan, RoutePlan, ScalerPlan, ScalingPlan, Taint
 from slipway.settings import Settings
-from slipway.settings.resolving import cloud_of, offer_of
+from slipway.settings.resolving import cloud_of, offer_of, replicas_of
 
 STACK_LABEL, RELEASE_LABEL, POOL_LABEL = "slipway.dev/stack", "slipway.dev/release", "slipway.dev/pool"
 GPU_TAINT = Taint("nvidia.com/gpu", "present", "NoSchedule")
@@ -37,7 +37,7 @@ def cluster_plan(settings: Settings, stack: str, pod: PodPlan, scaling: ScalingP
         pool=pool,
         pod=pod,
         node_selector=dict(settings.pool.labels) if exists else {POOL_LABEL: pool.name},
-        replicas=cluster.replicas or settings.pool.nodes * settings.engine.replicas,
+        replicas=replicas_of(settings),
         gpu_layer=cluster.gpu_layer if settings.engine.gpus else "none",
         context=cluster.context,
         kubeconfig=cluster.kubeconfig,
@@ -50,6 +50,7 @@ def cluster_plan(settings: Settings, stack: str, pod: PodPlan, scaling: ScalingP
         clients_from=cluster.clients_from,
         monitoring=cluster.monitoring,
         apart=cluster.apart,
+        nodes_per_replica=cluster.nodes_per_replica,
         weights=settings.weights is not None,
     )
 

@@ -32,6 +32,9 @@ KINDS: dict[tuple[str, str], Any] = {
 }
 """what Kubernetes itself has; all else is a custom resource"""
 
+WITH_PODS = ("Deployment", "LeaderWorkerSet")
+"""kinds whose pods mount what else is made"""
+
 SECRETS = "slipway.dev/secrets"
 """annotation of pods that changes with what they mount from Secrets, which no program in them reads again"""
 
@@ -49,7 +52,7 @@ class ClusterArgs:
 
 
 class ClusterService(pulumi.ComponentResource):
-    """Everything that serves in the cluster. Pods are changed by the Deployment's own rolling update."""
+    """Everything that serves in the cluster. Pods are changed by the rolling update of what keeps them."""
 
     def __init__(self, name: str, args: ClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:stacks:ClusterService", name, {}, opts)
@@ -72,25 +75,34 @@ class ClusterService(pulumi.ComponentResource):
         first = [self._make(item, []) for item in found if item["kind"] == "Namespace"]
         before = [*first, *([args.cluster.pool] if args.cluster.pool else [])]
         secrets, digest = self._secrets(first)
-        rest = [item for item in found if item["kind"] not in ("Namespace", "Deployment")]
+        rest = [item for item in found if item["kind"] not in ("Namespace", *WITH_PODS)]
         made = [self._make(item, first) for item in rest if (item["apiVersion"], item["kind"]) in KINDS]
         for item in found:
-            if item["kind"] == "Deployment":
-                _annotate(item, digest)
-                self.deployment = self._make(item, [*before, *secrets, *made])
+            if item["kind"] in WITH_PODS:
+                resource = self._make(item, [*before, *secrets, *made], digest)
+                if self._serves(item):
+                    self.workload = resource
         for item in rest:
             if (item["apiVersion"], item["kind"]) not in KINDS:
-                self._make(item, [self.deployment])
+                self._make(item, [self.workload])
         self.register_outputs({})
 
     def _after(self, depends_on: list[pulumi.Resource]) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions.merge(self._opts, pulumi.ResourceOptions(depends_on=depends_on))
 
-    def _make(self, item: dict[str, Any], depends_on: list[pulumi.Resource]) -> pulumi.Resource:
+    def _serves(self, item: dict[str, Any]) -> bool:
+        return (item["apiVersion"], item["kind"], item["metadata"]["name"]) == self._args.wanted.workload
+
+    def _make(
+        self, item: dict[str, Any], depends_on: list[pulumi.Resource], digest: pulumi.Output[str] | None = None
+    ) -> pulumi.Resource:
+        """`digest`: of what pods mount from Secrets."""
         api, kind, metadata = item["apiVersion"], item["kind"], item["metadata"]
+        if digest is not None:
+            _annotate(item, digest)
         name = f"{kind}/{metadata['name']}"
         opts = self._after(depends_on)
-        if kind == "Deployment" and self._args.wanted.scaler is not None:
+        if self._serves(item) and self._args.wanted.scaler is not None:
             opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=["spec.replicas"]))
         made = KINDS.get((api, kind))
         rest = {key: value for key, value in item.items() if key not in ("apiVersion", "kind", "metadata")}
@@ -158,8 +170,13 @@ class ClusterService(pulumi.ComponentResource):
         return made
 
 
-def _annotate(deployment: dict[str, Any], digest: pulumi.Input[str]) -> None:
-    deployment["spec"]["template"]["metadata"]["annotations"][SECRETS] = digest
+def _annotate(item: dict[str, Any], digest: pulumi.Input[str]) -> None:
+    """Every pod template in the object that has annotations."""
+    if "containers" in item.get("spec", ()) and "annotations" in item["metadata"]:
+        item["metadata"]["annotations"][SECRETS] = digest
+    for value in item.values():
+        if isinstance(value, dict):
+            _annotate(value, digest)
 
 
 def _names(wanted: ClusterPlan, service: str) -> list[pulumi.Input[str]]:

@@ -120,7 +120,7 @@ def _gpu_lines(plan: Plan) -> Iterator[str]:
 def _cluster_rows(cluster: ClusterPlan) -> Iterator[tuple[str, str]]:
     pool, pod = cluster.pool, cluster.pod
     where = f"context {cluster.context}" if cluster.context else f"made, Kubernetes {cluster.version or 'of the cloud'}"
-    yield "cluster", f"{where}, namespace {cluster.namespace}, Deployment {cluster.name}"
+    yield "cluster", f"{where}, namespace {cluster.namespace}, {cluster.workload[1]} {cluster.workload[2]}"
     gpus = f" of {pool.gpus} × {pool.gpu or 'GPU'}" if pool.gpus else ""
     chosen = ", ".join(f"{key}={value}" for key, value in cluster.node_selector.items()) or "any node"
     yield "pool", f"{pool.nodes} nodes{gpus}, {chosen}"
@@ -128,6 +128,8 @@ def _cluster_rows(cluster: ClusterPlan) -> Iterator[tuple[str, str]]:
     count = f"{scaler.least} to {scaler.most}, by {scaler.waiting:g} waiting" if scaler else str(cluster.replicas)
     change = "one more before one is stopped" if pod.surge else "one stopped before another starts"
     yield "pods", f"{count}; {pod.cpus} CPUs, {about_bytes(pod.memory_bytes)} each; a change: {change}"
+    if cluster.nodes_per_replica > 1:
+        yield "", f"each spread over {cluster.nodes_per_replica} nodes"
     if cluster.apart:
         yield "", "never two on one node"
     wait = f"{pod.settle_seconds} s to be left alone + {pod.drain_seconds} s for open requests"

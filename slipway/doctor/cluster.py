@@ -26,6 +26,7 @@ MADE = (
 OF_THE_CLUSTER = frozenset({"namespaces", "priorityclasses"})
 """resources that are in no namespace"""
 ROUTE = (("gateway.networking.k8s.io/v1", "httproutes"),)
+GROUPS = (("leaderworkerset.x-k8s.io/v1", "leaderworkersets"),)
 SCALER = (("keda.sh/v1alpha1", "scaledobjects"),)
 MONITORING = (("monitoring.coreos.com/v1", "podmonitors"), ("monitoring.coreos.com/v1", "prometheusrules"))
 """(API version, resource) of what is not Kubernetes' own"""
@@ -87,6 +88,7 @@ def cluster_wanted(cluster: ClusterPlan) -> ClusterWanted | None:
         return None
     custom = (
         *(ROUTE if cluster.route is not None else ()),
+        *(GROUPS if cluster.nodes_per_replica > 1 else ()),
         *(SCALER if cluster.scaler is not None else ()),
         *(MONITORING if cluster.monitoring is not None else ()),
     )
@@ -147,7 +149,7 @@ def _nodes(group: str, plan: Plan, cluster: ClusterPlan, said: ClusterAnswers) -
         fix="See `kubectl get nodes --show-labels`; slipway:pool.labels says which nodes are meant",
     )
     gpus = sum(node.gpus for node in ready)
-    need = cluster.replicas * plan.engine.gpus_per_replica
+    need = cluster.pods * plan.engine.gpus_per_replica
     if need and not gpus and cluster.gpu_layer != "none":
         fix = "Ask again after `pulumi up`, or write slipway:cluster.gpu_layer: none where it is there already"
         yield Check(group, "GPUs", "not asked", "no node has a device plugin yet, which counts them", f"{need}", fix)
@@ -160,9 +162,9 @@ def _nodes(group: str, plan: Plan, cluster: ClusterPlan, said: ClusterAnswers) -
     yield judged(
         group,
         "places for pods",
-        places >= cluster.replicas,
+        places >= cluster.pods,
         found=f"{places} pods have room, if nothing else runs there",
-        wanted=f"{cluster.replicas}, of {pod.cpus} CPUs and {about_bytes(pod.memory_bytes)} each",
+        wanted=f"{cluster.pods}, of {pod.cpus} CPUs and {about_bytes(pod.memory_bytes)} each",
         fix="Add nodes, or lower slipway:cluster.replicas, cpus or memory",
     )
 
@@ -186,7 +188,7 @@ def _custom(group: str, wanted: ClusterWanted, said: ClusterAnswers) -> Check:
         f"{resource} ({version})" for version, resource in wanted.custom if (version, resource) not in said.custom
     ]
     found = f"it has no {', '.join(missing)}" if missing else "all there"
-    fix = "Install what defines them (Gateway API, KEDA, the Prometheus operator), or leave the setting out"
+    fix = "Install what defines them (Gateway API, KEDA, Prometheus' operator, LeaderWorkerSet), or drop the setting"
     return judged(group, "custom resources", not missing, found=found, wanted=names, fix=fix)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from slipway.desired import Image
 from slipway.engine_facts import SGLANG
 from slipway.engines.flags import decided_flags
+from slipway.engines.nodes import sglang_flags
 from slipway.engines.shm import shm_bytes
 from slipway.models import ResolvedModel
 from slipway.plan_types import EnginePlan
@@ -17,7 +18,7 @@ from slipway.settings import Settings
 def engine_plan(settings: Settings, model: ResolvedModel, image: Image) -> EnginePlan:
     """Metrics are off by default and are turned on. The memory share covers weights and KV cache, not activations."""
     engine = settings.engine
-    several = engine.tensor_parallel > 1
+    several = engine.tensor_parallel * settings.cluster.nodes_per_replica > 1
     argv = [
         *("python3", "-m", "sglang.launch_server"),
         *("--model-path", model.load_path),
@@ -27,6 +28,7 @@ def engine_plan(settings: Settings, model: ResolvedModel, image: Image) -> Engin
         *("--max-running-requests", str(settings.proxy.concurrency)),
         *("--tp-size", str(engine.tensor_parallel)),
         *("--mem-fraction-static", f"{engine.memory_fraction or SGLANG.memory_fraction:.2f}"),
+        *sglang_flags(settings),
         *decided_flags(engine, SGLANG),
         "--enable-metrics",
         *engine.args,

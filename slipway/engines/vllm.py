@@ -10,6 +10,7 @@ import math
 from slipway.desired import Image
 from slipway.engine_facts import VLLM
 from slipway.engines.flags import decided_flags
+from slipway.engines.nodes import vllm_flags
 from slipway.engines.shm import shm_bytes
 from slipway.models import ResolvedModel
 from slipway.plan_types import EnginePlan
@@ -22,7 +23,7 @@ STOP_MARGIN = 15
 def engine_plan(settings: Settings, model: ResolvedModel, image: Image) -> EnginePlan:
     """The memory share is always written: the default moved from 0.90 to 0.92 between versions."""
     engine = settings.engine
-    several = engine.tensor_parallel > 1
+    several = engine.tensor_parallel * settings.cluster.nodes_per_replica > 1
     shutdown = math.ceil(settings.drain.deadline)
     argv = [
         model.load_path,
@@ -32,6 +33,7 @@ def engine_plan(settings: Settings, model: ResolvedModel, image: Image) -> Engin
         *("--max-num-seqs", str(settings.proxy.concurrency)),
         *("--tensor-parallel-size", str(engine.tensor_parallel)),
         *("--gpu-memory-utilization", f"{engine.memory_fraction or VLLM.memory_fraction:.2f}"),
+        *vllm_flags(settings),
         *decided_flags(engine, VLLM),
         # The default is 0, which aborts running requests on SIGTERM.
         *("--shutdown-timeout", str(shutdown)),
@@ -56,4 +58,5 @@ def engine_plan(settings: Settings, model: ResolvedModel, image: Image) -> Engin
         stop_seconds=shutdown + STOP_MARGIN,
         writable=("/cache",),
         metrics=dict(VLLM.metrics),
+        worker_argv=("--headless",) if settings.cluster.nodes_per_replica > 1 else (),
     )

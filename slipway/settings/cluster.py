@@ -83,7 +83,10 @@ class ClusterSettings(Section):
     """plugin: the node image brings the driver, and the device plugin is installed. operator: NVIDIA's GPU operator
     installs the release's driver on nodes that have none. none: the cluster has what it needs."""
     replicas: base.Count | None = None
-    """Pods that serve; as many as fit the pool's nodes when left out."""
+    """Pods that serve, or groups of nodes_per_replica pods; as many as fit the pool's nodes when left out."""
+    nodes_per_replica: base.Count = 1
+    """Nodes that one replica is spread over, for a model that one has too few GPUs for: engine.tensor_parallel GPUs of
+    each. Needs the LeaderWorkerSet controller."""
     apart: bool = False
     """Never two of them on one node, so that no node takes two along; otherwise they are spread as far as there is
     room."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from slipway.settings.finding import Finding
+from slipway.settings.resolving import replicas_of
 from slipway.settings.sections import Settings
 
 KIND = (("kind",),)
@@ -47,22 +48,28 @@ def existing(settings: Settings) -> Iterator[Finding]:
 
 
 def nodes(settings: Settings) -> Iterator[Finding]:
-    pool, engine = settings.pool, settings.engine
+    pool, engine, cluster = settings.pool, settings.engine, settings.cluster
     if settings.kind != "node-pool":
         return
     if pool.max_nodes is not None and pool.max_nodes < pool.nodes:
         what = f"max_nodes is {pool.max_nodes}, and the pool starts with {pool.nodes}"
         yield Finding(("pool", "max_nodes"), what, f"Write {pool.nodes} or more", (("pool", "nodes"),))
     most_nodes = max(pool.nodes, pool.max_nodes or 0)
-    wanted, most = settings.cluster.replicas, most_nodes * engine.replicas
-    pods = wanted or pool.nodes * engine.replicas
-    if settings.cluster.apart and pods > most_nodes:
-        what = f"{pods} pods are to be on a node each, and there are {most_nodes} nodes"
+    most = most_nodes * engine.replicas // cluster.nodes_per_replica
+    wanted, replicas = cluster.replicas, replicas_of(settings)
+    if cluster.apart and replicas > most_nodes:
+        what = f"{replicas} pods are to be on a node each, and there are {most_nodes} nodes"
         used = (("pool",), ("engine", "replicas"), ("cluster", "replicas"))
         yield Finding(("cluster", "apart"), what, "Lower slipway:cluster.replicas, or raise slipway:pool.nodes", used)
-    if wanted is not None and wanted > most:
-        what = f"{wanted} pods are more than the {most} that fit: engine.replicas {engine.replicas} on each node"
-        used = (("pool",), ("engine", "replicas"))
+    if most == 0:
+        what = f"a replica is spread over {cluster.nodes_per_replica} nodes, and there are {most_nodes}"
+        yield Finding(("cluster", "nodes_per_replica"), what, "Raise slipway:pool.nodes", (("pool",),))
+    elif wanted is not None and wanted > most:
+        each = f"engine.replicas {engine.replicas} on each node"
+        if cluster.nodes_per_replica > 1:
+            each += f", {cluster.nodes_per_replica} nodes a replica"
+        what = f"{wanted} pods are more than the {most} that fit: {each}"
+        used = (("pool",), ("engine", "replicas"), ("cluster", "nodes_per_replica"))
         yield Finding(("cluster", "replicas"), what, "Lower it, or raise slipway:pool.nodes", used)
 
 

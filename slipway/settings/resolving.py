@@ -9,6 +9,9 @@ from slipway.offers import Offer, offers
 from slipway.settings.clouds import CloudSection
 from slipway.settings.sections import Settings
 
+GPU_LABEL = "nvidia.com/gpu.product"
+"""label by which NVIDIA's feature discovery says what GPUs a node has: https://github.com/NVIDIA/k8s-device-plugin"""
+
 
 def resolve_model(settings: Settings) -> ResolvedModel:
     """The stack's model with what the catalogue knows filled in. Raises `PlanError` when something is left open."""
@@ -58,6 +61,12 @@ def settle_seconds(settings: Settings) -> float:
     return float(cloud.SEEN)
 
 
+def replicas_of(settings: Settings) -> int:
+    """Replicas that serve in a cluster: what the stack file says, or as many as fit the pool's nodes."""
+    pool, cluster = settings.pool, settings.cluster
+    return cluster.replicas or pool.nodes * settings.engine.replicas // cluster.nodes_per_replica
+
+
 def offer_of(settings: Settings) -> Offer | None:
     """What each host is and costs: the stack file's own offer, else the listed one of its region; None if unknown.
 
@@ -76,11 +85,12 @@ def offer_of(settings: Settings) -> Offer | None:
 
 
 def gpu_of(settings: Settings) -> Gpu | None:
-    """The kind of GPU that each host has, where an offer says it; None where none does."""
+    """The kind of GPU that each host or node has, where an offer or a node's label says it; None where none does."""
     offer = offer_of(settings)
-    if offer is None or offer.gpu is None or not settings.engine.gpus:
+    name = settings.pool.labels.get(GPU_LABEL) if offer is None else offer.gpu
+    if name is None or not settings.engine.gpus:
         return None
     try:
-        return find_gpu(offer.gpu)
+        return find_gpu(name)
     except SizingError:
         return None  # the rule about offers says so

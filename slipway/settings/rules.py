@@ -21,6 +21,7 @@ from slipway.settings import (
     cluster_rules,
     driver_rules,
     gcp_rules,
+    pod_rules,
     sizing_rules,
     weights_rules,
 )
@@ -337,5 +338,6 @@ RULES: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     *azure_rules.RULES,
     *driver_rules.RULES,
     *cluster_rules.RULES,
+    *pod_rules.RULES,
     *weights_rules.RULES,
 )

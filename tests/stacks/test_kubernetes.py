@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from stacks.cluster import SECRETS
 from tests.stacks.conftest import Run
 from tests.support.golden import check_golden
 from tests.support.mocks import Graph, in_clear
@@ -18,7 +19,9 @@ KUBECONFIG: dict[str, Any] = {
     "contexts": [{"name": "staging", "context": {}}, {"name": "prod", "context": {}}],
     "users": [{"name": "u", "user": {"token": "SECRET-of-the-kubeconfig"}}],
 }
-STACK = (Path(__file__).parents[1] / "templates" / "cluster" / "cpu.yaml").read_text()
+CLUSTERS = Path(__file__).parents[1] / "templates" / "cluster"
+STACK = (CLUSTERS / "cpu.yaml").read_text()
+SEVERAL_NODES = (CLUSTERS / "multi-node.yaml").read_text()
 WATCHED = """\
     scaling: {min: 2, max: 4, prometheus: "http://prometheus.monitoring:9090"}
     gateway: {name: public, hostname: models.example}
@@ -100,3 +103,17 @@ def test_what_is_no_kubeconfig_is_one_sentence(run: Run, kubeconfig: Path, text:
 def test_a_kubeconfig_that_is_not_there_is_one_sentence(run: Run, kubeconfig: Path) -> None:
     kubeconfig.unlink()
     assert "cannot be read: No such file or directory. Write its path, or set KUBECONFIG" in refusal(run, STACK)
+
+
+@pytest.mark.usefixtures("kubeconfig")
+def test_a_replica_of_several_nodes_is_made_after_all_that_it_mounts_and_before_its_scaler(run: Run) -> None:
+    graph = run(SEVERAL_NODES)
+    group = next(one for one in graph.resources if one.name == "LeaderWorkerSet/test-group")
+    assert not graph.of("kubernetes:apps/v1:Deployment")
+    waits = {name.rsplit("::", 1)[-1] for name in group.dependencies}
+    assert {"Secret/test-keys", "Secret/test-tls", "NetworkPolicy/test-group"} <= waits
+    assert group.options["ignore_changes"] == ["spec.replicas"]
+    for template in ("leaderTemplate", "workerTemplate"):
+        assert len(group.inputs["spec"]["leaderWorkerTemplate"][template]["metadata"]["annotations"][SECRETS]) == 16
+    scaler = next(one for one in graph.resources if one.name == "ScaledObject/test")
+    assert [name for name in scaler.dependencies if name.endswith("LeaderWorkerSet/test-group")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,6 @@ from slipway.manifests import objects
 from slipway.plan_types import Plan
 from tests.support.golden import check_golden
 from tests.templates.clusters import CASES, FILES, case, plan_of, rendered
-
 
 OF_THE_CLUSTER = ("Namespace", "PriorityClass")
 """kinds that are in no namespace"""
@@ -33,33 +33,66 @@ def test_golden(name: str, request: pytest.FixtureRequest) -> None:
     check_golden(f"cluster/{name}", files, request.config.getoption("--update-golden"))
 
 
+def templates(item: object) -> Iterator[dict[str, Any]]:
+    """The pods in an object: whatever has containers, with its metadata."""
+    if isinstance(item, dict):
+        if "containers" in item.get("spec", ()):
+            yield item
+        for value in item.values():
+            yield from templates(value)
+
+
+def serving(plan: Plan) -> dict[str, Any]:
+    """The pod that the Service finds."""
+    found = objects(rendered(plan))
+    (selector,) = [item["spec"]["selector"] for item in found if item["kind"] == "Service"]
+    every = [pod for item in found for pod in templates(item)]
+    (pod,) = [pod for pod in every if selector.items() <= pod["metadata"]["labels"].items()]
+    return pod
+
+
 def pod(plan: Plan) -> dict[str, Any]:
-    found: dict[str, Any] = kinds(plan)["Deployment"]["spec"]["template"]["spec"]
+    found: dict[str, Any] = serving(plan)["spec"]
     return found
 
 
-def containers(plan: Plan) -> list[dict[str, Any]]:
-    spec = pod(plan)
-    return [*spec["initContainers"], *spec["containers"]]
+def pods(plan: Plan) -> list[dict[str, Any]]:
+    return [pod["spec"] for item in objects(rendered(plan)) for pod in templates(item)]
+
+
+def containers(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*spec.get("initContainers", ()), *spec["containers"]]
 
 
 def test_every_container_is_locked_down(plan: Plan) -> None:
-    for container in containers(plan):
-        context = container["securityContext"]
-        assert (context["allowPrivilegeEscalation"], context["readOnlyRootFilesystem"]) == (False, True)
-        assert context["capabilities"] == {"drop": ["ALL"]}
-        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert "requests" in container["resources"]
-        assert "@sha256:" in container["image"]
-    assert pod(plan)["automountServiceAccountToken"] is False
-    assert pod(plan)["securityContext"]["runAsNonRoot"] is True
+    for spec in pods(plan):
+        for container in containers(spec):
+            context = container["securityContext"]
+            assert (context["allowPrivilegeEscalation"], context["readOnlyRootFilesystem"]) == (False, True)
+            assert context["capabilities"] == {"drop": ["ALL"]}
+            assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+            assert "requests" in container["resources"]
+            assert "@sha256:" in container["image"]
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["securityContext"]["runAsNonRoot"] is True
 
 
 def test_every_volume_is_there_and_mounted(plan: Plan) -> None:
-    volumes = [volume["name"] for volume in pod(plan)["volumes"]]
-    mounted = {mount["name"] for container in containers(plan) for mount in container["volumeMounts"]}
-    assert len(set(volumes)) == len(volumes)
-    assert set(volumes) == mounted
+    for spec in pods(plan):
+        volumes = [volume["name"] for volume in spec.get("volumes", ())]
+        mounted = {mount["name"] for container in containers(spec) for mount in container.get("volumeMounts", ())}
+        assert len(set(volumes)) == len(volumes)
+        assert set(volumes) == mounted
+
+
+def test_every_pod_has_a_policy_and_a_priority_of_the_stack(plan: Plan) -> None:
+    found = objects(rendered(plan))
+    classes = {item["metadata"]["name"] for item in found if item["kind"] == "PriorityClass"}
+    wanted = [item["spec"]["podSelector"] for item in found if item["kind"] == "NetworkPolicy"]
+    for template in (pod for item in found for pod in templates(item)):
+        assert template["spec"]["priorityClassName"] in classes
+        labels = template["metadata"]["labels"].items()
+        assert [one for one in wanted if one.get("matchLabels", {}).items() <= labels and "matchLabels" in one]
 
 
 def test_objects_are_of_one_namespace_and_have_their_own_names(plan: Plan) -> None:
@@ -73,10 +106,9 @@ def test_objects_are_of_one_namespace_and_have_their_own_names(plan: Plan) -> No
 
 
 def test_selectors_find_the_pods(plan: Plan) -> None:
-    found = kinds(plan)
-    labels = found["Deployment"]["spec"]["template"]["metadata"]["labels"].items()
-    selectors = [found["Deployment"]["spec"]["selector"]["matchLabels"], found["Service"]["spec"]["selector"]]
-    selectors += [item["spec"]["selector"]["matchLabels"] for item in found.values() if item["kind"] == "PodMonitor"]
+    labels = serving(plan)["metadata"]["labels"].items()
+    wanted = [item for kind, item in kinds(plan).items() if kind in ("Deployment", "PodMonitor")]
+    selectors = [item["spec"]["selector"]["matchLabels"] for item in wanted]
     for selector in selectors:
         assert selector.items() <= labels
 
@@ -122,9 +154,9 @@ def test_a_changed_configuration_is_another_config_map() -> None:
     assert kinds(plan)["ConfigMap"]["immutable"] is True
 
 
-@pytest.mark.parametrize(("script", "shell"), [("fetch.sh", "sh"), ("drain.sh", "bash")])
+@pytest.mark.parametrize(("script", "shell"), [("fetch.sh", "sh"), ("drain.sh", "bash"), ("follow.sh", "bash")])
 def test_scripts_pass_shellcheck(script: str, shell: str) -> None:
-    text = kinds(case("cpu"))["ConfigMap"]["data"][script]
+    text = kinds(case("multi-node"))["ConfigMap"]["data"][script]
     subprocess.run(["shellcheck", f"--shell={shell}", "-"], input=text, text=True, check=True)
 
 
@@ -150,3 +182,24 @@ def test_pods_that_serve_displace_nobody_who_said_nothing(plan: Plan) -> None:
     (found,) = [item for item in objects(rendered(plan)) if item["kind"] == "PriorityClass"]
     assert pod(plan)["priorityClassName"] == found["metadata"]["name"]
     assert found["value"] == 0
+
+
+def test_nodes_of_a_replica_differ_in_what_they_serve_only() -> None:
+    plan = case("multi-node")
+    group = kinds(plan)["LeaderWorkerSet"]["spec"]["leaderWorkerTemplate"]
+    assert group["size"] == 2
+    (first,) = group["leaderTemplate"]["spec"]["containers"]
+    (other,) = group["workerTemplate"]["spec"]["containers"]
+    assert other["args"] == [*first["args"], "--headless"]
+    assert (other["env"], other["resources"]) == (first["env"], first["resources"])
+    at = first["args"].index
+    assert first["args"][at("--node-rank") + 1] == "$(LWS_WORKER_INDEX)"
+    assert first["args"][at("--master-addr") + 1] == "$(LWS_LEADER_ADDRESS)"
+    assert first["args"][at("--pipeline-parallel-size") + 1] == "2"
+
+
+def test_the_controller_of_groups_gets_a_name_for_its_own_service() -> None:
+    found = kinds(case("multi-node"))
+    assert found["LeaderWorkerSet"]["metadata"]["name"] != found["Service"]["metadata"]["name"]
+    target = found["ScaledObject"]["spec"]["scaleTargetRef"]
+    assert (target["kind"], target["name"]) == ("LeaderWorkerSet", found["LeaderWorkerSet"]["metadata"]["name"])

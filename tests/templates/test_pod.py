@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -194,3 +196,16 @@ def test_where_it_looks_for_metrics_the_proxy_has_them(pod: ProxyBench) -> None:
     for name in ("haproxy_backend_current_queue", "haproxy_backend_active_servers"):
         assert f'{name}{{proxy="engines"' in text
     assert 'haproxy_frontend_http_responses_total{proxy="api",code="5xx"' in text
+
+
+def test_another_node_of_a_replica_ends_when_the_first_one_is_gone() -> None:
+    plan = case("multi-node")
+    with socket.create_server(("127.0.0.1", 0)) as first:
+        port = first.getsockname()[1]
+        text = mounted(replace(plan, proxy=replace(plan.proxy, port=port)))["follow.sh"]
+        following = subprocess.Popen(["bash", "-c", text], env={**os.environ, "LWS_LEADER_ADDRESS": "127.0.0.1"})
+        first.settimeout(20)
+        for _ in range(2):
+            first.accept()[0].close()
+        assert following.poll() is None
+    assert following.wait(20) == 0
