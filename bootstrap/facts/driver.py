@@ -37,6 +37,7 @@ def _parse_driver(text: str) -> dict[str, Any]:
             "headers": values.get("headers") == "1",
             "nouveau": values.get("nouveau") == "1",
             "nouveau_blacklisted": values.get("blacklisted") == "1",
+            "moved": values.get("moved", ""),
         }
     }
 
@@ -61,6 +62,10 @@ for path in /usr/lib/*/libnvidia-ml.so.1; do
   [ ! -e "$path" ] || { path=$(readlink -f "$path"); echo "library=${path##*.so.}"; }
 done
 command -v dkms >/dev/null && dkms status 2>/dev/null | sed 's/^/dkms=/'
+cat /var/log/dpkg.log.1 /var/log/dpkg.log 2>/dev/null | awk '
+  $3 == "status" && $4 ~ /^(installed|config-files|not-installed)$/ && $5 ~ /^(libcuda1|(lib)?nvidia-)/ &&
+  $5 !~ /nvidia-container/ { at = $1 "T" $2 }
+  END { if (at) print "moved=" at }'
 true""",
     _parse_driver,
     gpu=True,

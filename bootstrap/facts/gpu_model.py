@@ -43,6 +43,8 @@ class Driver(Model):
     nouveau: bool = False
     """nouveau is loaded"""
     nouveau_blacklisted: bool = False
+    moved: str = ""
+    """when dpkg's log last had one of its packages come or go, as a local ISO time; empty where it does not say"""
 
 
 class Gpu(Model):

@@ -62,10 +62,11 @@ def _driver(facts: Facts, gpu: GpuDesired) -> Iterator[Check]:
     driver = facts.driver
     built = ", ".join(f"{each.version} {each.state}" for each in driver.dkms)
     missing = f"none for the kernel that runs; DKMS says: {built or 'nothing'}"
-    yield equal("gpu.module.installed", gpu.driver, driver.installed or missing)
+    since = driver.moved or None
+    yield equal("gpu.module.installed", gpu.driver, driver.installed or missing, since)
     flavour = driver.flavour if gpu.runs else driver.installed_flavour
     yield equal("gpu.module.flavour", gpu.modules, flavour or "none")
-    yield equal("gpu.library", gpu.driver, driver.library or "not there")
+    yield equal("gpu.library", gpu.driver, driver.library or "not there", since)
     off = driver.nouveau_blacklisted or gpu.mode == "adopt"
     yield equal("gpu.nouveau", "kept off", "loaded" if driver.nouveau else "kept off" if off else "free to load")
     if gpu.runs:

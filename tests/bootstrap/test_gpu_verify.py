@@ -73,6 +73,14 @@ def test_a_whole_host_passes() -> None:
     assert verify_gpu(whole(wanted), wanted.model_copy(update={"gpu": None})) == ()
 
 
+def test_a_driver_that_moved_says_when() -> None:
+    """Also one that the image brought, of which no package is pinned."""
+    wanted = desired(mode="adopt")
+    facts = whole(wanted, **driver(library="620.70.06", moved="2026-11-20T06:31:09"))
+    since = {check.pin: check.since for check in verify_gpu(facts, wanted) if check.status != "passed"}
+    assert since["gpu.library"] == "2026-11-20T06:31:09"
+
+
 def test_a_driver_that_is_only_to_be_there() -> None:
     """On a machine without GPUs, such as one that images are made on: what a GPU would have to answer is not asked."""
     wanted = desired(expected={"count": 0})

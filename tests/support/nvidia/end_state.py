@@ -53,6 +53,7 @@ def end_state(session: Session, desired: HostDesired) -> dict[str, str]:
             {
                 **_without(facts, *_VOLATILE),
                 "system": _without(facts["system"], "clock", "boot_id", "memory_available"),
+                "driver": _without(facts["driver"], "moved"),
             },
             indent=1,
             sort_keys=True,
