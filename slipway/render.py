@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import jinja2
@@ -46,7 +47,11 @@ class Manifest(BaseModel):
     file: tuple[FileEntry, ...]
 
 
-def _environment(texts: Mapping[str, str]) -> jinja2.Environment:
+@lru_cache(maxsize=8)
+def _environment(templates: frozenset[tuple[str, str]]) -> jinja2.Environment:
+    """Kept, because compiling its templates takes ten times as long as rendering them."""
+    texts = dict(templates)
+
     def load(name: str) -> tuple[str, str, None] | None:
         # With its name as filename, a template's lines carry it in tracebacks; see `_place`.
         return (texts[name], name, None) if name in texts else None
@@ -111,7 +116,7 @@ def render(
 
     Raises `RenderError` with template, line and variable.
     """
-    environment = _environment(templates)
+    environment = _environment(frozenset(templates.items()))
     files: dict[str, HostFile] = {}
     for entry in manifest.file:
         for item in (each or {}).get(entry.each, ()) if entry.each else (None,):
@@ -131,6 +136,8 @@ def render(
 
 def _render(environment: jinja2.Environment, text: str, values: Mapping[str, Any], name: str, *, inline: bool) -> str:
     try:
+        if inline and "{" not in text:
+            return text
         template = environment.from_string(text) if inline else environment.get_template(text)
         return template.render(values)
     except jinja2.TemplateSyntaxError as error:
