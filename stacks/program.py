@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
 import pulumi
@@ -38,52 +40,79 @@ def provision(plan: Plan, settings: Settings, advice: Advice | None = None) -> N
     """
     if advice is not None:
         pulumi.log.info("\n".join(advice.summary))
-    if plan.cluster is not None:
-        _provision_cluster(plan, plan.cluster, settings)
-        return
     keys = StackKeys("keys", stack=plan.stack, api_key=secret("api_key"))
-    hosts = create_hosts(HostsArgs(plan, settings, keys), pulumi.ResourceOptions())
+    args = HostsArgs(plan, settings, keys)
+    served = _on_hosts(args) if plan.cluster is None else _in_cluster(args, plan.cluster)
+    _export(args, served)
+
+
+@dataclass(frozen=True)
+class _Served:
+    """Where a model is served, whatever serves it. What there is not is empty: Pulumi drops outputs that are None."""
+
+    endpoints: list[pulumi.Input[str]]
+    """base URLs that clients use; the first one will do for all"""
+    machines: int
+    """hosts or nodes that are paid for"""
+    hosts: Sequence[Host] = ()
+    cluster: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    ssh_public_key: pulumi.Input[str] = ""
+    """what opens the hosts"""
+    completion: pulumi.Input[str] = ""
+    """what the first host's model answered"""
+    store: Store | None = None
+
+
+def _on_hosts(args: HostsArgs) -> _Served:
+    hosts = create_hosts(args, pulumi.ResourceOptions())
     store = hosts[0].store
+    credentials = _model_credentials(args.settings, store)
     fleet = Fleet(
-        plan.stack,
-        FleetArgs(plan, hosts, keys, _model_credentials(settings, store), store.endpoint if store else None),
+        args.plan.stack, FleetArgs(args.plan, hosts, args.keys, credentials, store.endpoint if store else None)
     )
-    pulumi.export("endpoint", endpoint(hosts[0]))
-    pulumi.export("endpoints", [endpoint(host) for host in hosts if host.front is None] or [endpoint(hosts[0])])
-    pulumi.export("model", plan.model_name)
-    pulumi.export("release", plan.release)
-    offer = offer_of(settings)
-    pulumi.export("hosts", [_shown(host, offer) for host in hosts])
-    # The list price of the hosts, in euro; disks, addresses and load balancers come on top.
-    pulumi.export("monthly_cost", None if offer is None else round(monthly(offer, len(hosts)), 2))
-    pulumi.export("ca_certificate", keys.ca_certificate)
-    pulumi.export("ssh_public_key", keys.ssh_public_key)
-    pulumi.export("api_key", keys.api_key)
-    pulumi.export("completion", fleet.completion)
-    _export_store(store)
+    return _Served(
+        endpoints=[endpoint(host) for host in hosts if host.front is None] or [endpoint(hosts[0])],
+        machines=len(hosts),
+        hosts=hosts,
+        ssh_public_key=args.keys.ssh_public_key,
+        completion=fleet.completion,
+        store=store,
+    )
 
 
-def _provision_cluster(plan: Plan, wanted: ClusterPlan, settings: Settings) -> None:
-    """The cluster and its pool. Outputs are those of hosts, with the cluster and no hosts."""
-    keys = StackKeys("keys", stack=plan.stack, api_key=secret("api_key"))
-    cluster = create_cluster(HostsArgs(plan, settings, keys), pulumi.ResourceOptions())
+def _in_cluster(args: HostsArgs, wanted: ClusterPlan) -> _Served:
+    """The cluster, its pool, and what serves in it; its kubeconfig is an output, too."""
+    cluster = create_cluster(args, pulumi.ResourceOptions())
     # The SDK of Kubernetes is large, and stacks of hosts have no use for it.
     from stacks.cluster import ClusterArgs, ClusterService  # noqa: PLC0415
 
-    credentials = _model_credentials(settings, cluster.store)
-    ClusterService(plan.stack, ClusterArgs(plan, wanted, cluster, keys, credentials))
-    offer = offer_of(settings)
-    pulumi.export("endpoint", cluster_endpoint(wanted))
+    credentials = _model_credentials(args.settings, cluster.store)
+    ClusterService(args.plan.stack, ClusterArgs(args.plan, wanted, cluster, args.keys, credentials))
+    pulumi.export("kubeconfig", pulumi.Output.secret(cluster.kubeconfig))
+    return _Served(
+        endpoints=[cluster_endpoint(wanted)],
+        machines=wanted.pool.nodes,
+        cluster={"name": cluster.name, "zone": cluster.zone, "pool": wanted.pool.name},
+        store=cluster.store,
+    )
+
+
+def _export(args: HostsArgs, served: _Served) -> None:
+    """The outputs that every stack has, and those of a bucket where there is one."""
+    plan, keys, offer = args.plan, args.keys, offer_of(args.settings)
+    pulumi.export("endpoint", served.endpoints[0])
+    pulumi.export("endpoints", served.endpoints)
     pulumi.export("model", plan.model_name)
     pulumi.export("release", plan.release)
-    pulumi.export("hosts", [])
-    pulumi.export("cluster", {"name": cluster.name, "zone": cluster.zone, "pool": wanted.pool.name})
-    pulumi.export("kubeconfig", pulumi.Output.secret(cluster.kubeconfig))
-    # The list price of the nodes, in euro; the control plane, disks and addresses come on top.
-    pulumi.export("monthly_cost", None if offer is None else round(monthly(offer, wanted.pool.nodes), 2))
+    pulumi.export("hosts", [_shown(host, args.settings, offer) for host in served.hosts])
+    pulumi.export("cluster", served.cluster)
+    # The list price of hosts or nodes, in euro; disks, addresses, load balancers and a control plane come on top.
+    pulumi.export("monthly_cost", None if offer is None else round(monthly(offer, served.machines), 2))
     pulumi.export("ca_certificate", keys.ca_certificate)
+    pulumi.export("ssh_public_key", served.ssh_public_key)
     pulumi.export("api_key", keys.api_key)
-    _export_store(cluster.store)
+    pulumi.export("completion", served.completion)
+    _export_store(served.store)
 
 
 def _model_credentials(settings: Settings, store: Store | None) -> dict[str, pulumi.Input[str]] | None:
@@ -107,13 +136,14 @@ def _export_store(store: Store | None) -> None:
     pulumi.export("weights_secret_key", pulumi.Output.secret(store.writer.secret_key))
 
 
-def _shown(host: Host, offer: Offer | None) -> dict[str, pulumi.Input[object]]:
+def _shown(host: Host, settings: Settings, offer: Offer | None) -> dict[str, pulumi.Input[object]]:
     """A host in the stack's outputs. `price` is euro an hour; None where no price of its zone is known."""
+    count, gpu = (settings.engine.gpus, None) if offer is None else (offer.gpus, offer.gpu)
     return {
         "name": host.name,
         "address": host.address,
         "host_key": host.connection["host_key"],
-        "gpu": None if offer is None or offer.gpu is None else f"{offer.gpus} × {offer.gpu}",
+        "gpu": f"{count} × {gpu or 'GPU'}" if count else "",
         "zone": host.zone,
         "price": None if offer is None else round(euro(offer.price, offer.currency), 4),
     }

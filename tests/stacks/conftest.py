@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,13 @@ from tests.support.mocks import Graph, run_program
 from tests.support.pulumi import ROOT, Project, pulumi_bin
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMgCPi3uTQRfSpr0b3cT54xwFGP6cE9T2DkxLkuHQF+F"
+
+KUBECONFIG: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Config",
+    "contexts": [{"name": "staging", "context": {}}, {"name": "prod", "context": {}}],
+    "users": [{"name": "u", "user": {"token": "SECRET-of-the-kubeconfig"}}],
+}
 
 Configure = Callable[..., Project]
 Run = Callable[..., Graph]
@@ -30,23 +38,49 @@ def inventory(count: int) -> dict[str, Any]:
     }
 
 
-def built(state: Path) -> None:
-    """An `artifacts.json` as `make images` writes it, of images that nothing will load."""
+def built(state: Path, *bases: str) -> None:
+    """An `artifacts.json` as `make images` writes it, of images that nothing will load and bases that nothing boots."""
     image = {"image_id": f"sha256:{'1' * 64}", "digest": f"sha256:{'2' * 64}", "archive": "/none.tar"}
     names = ("engine-llama-cpp", "proxy", "collector")
     state.mkdir(parents=True, exist_ok=True)
     (state / "artifacts.json").write_text(
-        json.dumps({"bases": {}, "images": {name: {**image, "archive_sha256": "3" * 64} for name in names}})
+        json.dumps(
+            {
+                "bases": {name: {"tree": f"/bases/{name}"} for name in bases},
+                "images": {name: {**image, "archive_sha256": "3" * 64} for name in names},
+            }
+        )
     )
+
+
+GRAPHS: dict[tuple[str, bool, str | None], Graph] = {}
+"""what was asked for already: nobody changes a graph, and each costs a second"""
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the root program under mocks, with a lock of every release: the text of a stack file, and `run_program`'s
-    options."""
-    built(tmp_path / "state")
+    """Run the root program under mocks, with a lock of every release: the text of a stack file, whether it is a
+    preview, and a graph that is to be filled."""
+    built(tmp_path / "state", "bookworm")
     lock_everything(monkeypatch)
-    return lambda text, **more: run_program(text, tmp_path / "state", monkeypatch, **more)
+
+    def once(text: str, *, preview: bool = False, graph: Graph | None = None) -> Graph:
+        if graph is not None:
+            return run_program(text, tmp_path / "state", monkeypatch, preview=preview, graph=graph)
+        key = (text, preview, os.environ.get("KUBECONFIG"))
+        if key not in GRAPHS:
+            GRAPHS[key] = run_program(text, tmp_path / "state", monkeypatch, preview=preview)
+        return GRAPHS[key]
+
+    return once
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "kubeconfig"
+    path.write_text(yaml.safe_dump(KUBECONFIG))
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    return path
 
 
 @pytest.fixture

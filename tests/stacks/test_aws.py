@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.stacks.conftest import built
+from tests.stacks.conftest import Run
 from tests.support.clouds import assert_born_with_its_key, assert_no_secret_in_clear, cloud_config, one_of, refused
 from tests.support.golden import check_golden
-from tests.support.locks import lock_everything
-from tests.support.mocks import Graph, run_program
+from tests.support.mocks import Graph
 from tests.support.pulumi import ROOT
 from tests.support.sdk import in_the_clear, wrong_arguments
 
@@ -65,26 +62,6 @@ STACKS = {
 }  # fmt: skip
 
 INSTANCE, GROUP = "aws:ec2/instance:Instance", "aws:ec2/securityGroup:SecurityGroup"
-
-Run = Callable[..., Graph]
-
-GRAPHS: dict[tuple[str, bool], Graph] = {}
-"""what was asked for already: nobody changes a graph, and each costs a second"""
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    built(tmp_path / "state")
-    lock_everything(monkeypatch)
-
-    def once(text: str, *, preview: bool = False, graph: Graph | None = None) -> Graph:
-        if graph is not None:
-            return run_program(text, tmp_path / "state", monkeypatch, graph=graph)
-        if (text, preview) not in GRAPHS:
-            GRAPHS[text, preview] = run_program(text, tmp_path / "state", monkeypatch, preview=preview)
-        return GRAPHS[text, preview]
-
-    return once
 
 
 @pytest.mark.parametrize("name", STACKS)

@@ -7,7 +7,6 @@ limits, and what refers to what. Not that pulumi-aws makes these calls, nor what
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import boto3
 import pytest
@@ -16,31 +15,14 @@ from moto import mock_aws
 from moto.core import set_initial_no_auth_action_count
 
 from tests.stacks import test_aws, test_aws_pool
-from tests.stacks.conftest import built
+from tests.stacks.conftest import Run
 from tests.support.aws_api import Api, misfits
 from tests.support.aws_calls import ask
-from tests.support.locks import lock_everything
-from tests.support.mocks import Graph, run_program
 
 REGION = "eu-north-1"
 OWN_NETWORK = {"own-network", "pool-public"}
 """stacks whose network exists, which is made here before"""
 STACKS = test_aws.STACKS | test_aws_pool.STACKS
-
-Run = Callable[[str], Graph]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    built(tmp_path / "state")
-    lock_everything(monkeypatch)
-
-    def once(text: str) -> Graph:
-        if (text, False) not in test_aws.GRAPHS:
-            test_aws.GRAPHS[text, False] = run_program(text, tmp_path / "state", monkeypatch)
-        return test_aws.GRAPHS[text, False]
-
-    return once
 
 
 @pytest.fixture

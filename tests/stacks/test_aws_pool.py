@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from tests.stacks.conftest import built
-from tests.stacks.test_aws import GRAPHS
+from tests.stacks.conftest import Run
 from tests.support.clouds import assert_no_secret_in_clear, one_of, only, refused
 from tests.support.golden import check_golden
-from tests.support.locks import lock_everything
-from tests.support.mocks import Asked, Graph, run_program
+from tests.support.mocks import Asked, Graph
 from tests.support.sdk import in_the_clear, wrong_arguments
 
 CPU = """\
@@ -51,22 +47,6 @@ WEIGHTS = CPU.replace("https://models.example", "s3://our-models") + "  slipway:
 STACKS = {"pool": CPU, "pool-gpu": GPU, "pool-public": PUBLIC, "pool-weights": WEIGHTS}
 
 CLUSTER, POOL = "aws:eks/cluster:Cluster", "aws:eks/nodeGroup:NodeGroup"
-Run = Callable[..., Graph]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    built(tmp_path / "state")
-    lock_everything(monkeypatch)
-
-    def once(text: str, *, preview: bool = False, graph: Graph | None = None) -> Graph:
-        if graph is not None:
-            return run_program(text, tmp_path / "state", monkeypatch, graph=graph)
-        if (text, preview) not in GRAPHS:
-            GRAPHS[text, preview] = run_program(text, tmp_path / "state", monkeypatch, preview=preview)
-        return GRAPHS[text, preview]
-
-    return once
 
 
 def pool(graph: Graph) -> Asked:

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from stacks.cluster import SECRETS
 from tests.stacks.conftest import Run
 from tests.support.golden import check_golden
 from tests.support.mocks import Graph, in_clear
 
-KUBECONFIG: dict[str, Any] = {
-    "apiVersion": "v1",
-    "kind": "Config",
-    "contexts": [{"name": "staging", "context": {}}, {"name": "prod", "context": {}}],
-    "users": [{"name": "u", "user": {"token": "SECRET-of-the-kubeconfig"}}],
-}
 CLUSTERS = Path(__file__).parents[1] / "templates" / "cluster"
 STACK = (CLUSTERS / "cpu.yaml").read_text()
 SEVERAL_NODES = (CLUSTERS / "multi-node.yaml").read_text()
@@ -27,14 +19,6 @@ WATCHED = """\
     gateway: {name: public, hostname: models.example}
     monitoring: monitoring
 """
-
-
-@pytest.fixture
-def kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "kubeconfig"
-    path.write_text(yaml.safe_dump(KUBECONFIG))
-    monkeypatch.setenv("KUBECONFIG", str(path))
-    return path
 
 
 def refusal(run: Run, stack: str) -> str:

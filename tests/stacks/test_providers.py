@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -23,10 +22,10 @@ from slipway.releases import load_lock, load_release
 from slipway.settings import parse_stack_file
 from slipway.settings.sections import Provider
 from stacks.providers import AVAILABLE, EXTRAS, Cluster, Host, HostsArgs
-from tests.stacks.conftest import HOST_KEY, built
+from tests.stacks.conftest import HOST_KEY, Run
 from tests.support.locks import lock_everything
-from tests.support.mocks import run_program
 from tests.support.pulumi import ROOT
+from tests.support.sdk import in_the_clear
 
 RUN_END_TO_END = {"local", "ssh"}
 """by tests/e2e"""
@@ -117,13 +116,9 @@ def test_it_has_its_tests(provider: str) -> None:
 
 
 @pytest.mark.parametrize("provider", [name for name in AVAILABLE if name != "kubernetes"])  # which has clusters only
-def test_it_returns_the_hosts_of_the_plan(provider: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    built(tmp_path)
-    index = json.loads((tmp_path / "artifacts.json").read_text())
-    index["bases"] = {"bookworm": {"tree": str(tmp_path / "base")}}
-    (tmp_path / "artifacts.json").write_text(json.dumps(index))
+def test_it_returns_the_hosts_of_the_plan(run: Run, provider: str) -> None:
     text = yaml.safe_dump({"config": {"slipway:provider": provider, **SMALL, **SECTIONS[provider]}})
-    graph = run_program(text, tmp_path, monkeypatch)
+    graph = run(text)
     hosts = graph.of("slipway:index:Host")
     settings = parse_stack_file(text, "Pulumi.test.yaml")
     release = load_release(settings.release)
@@ -138,16 +133,6 @@ def test_it_returns_the_hosts_of_the_plan(provider: str, tmp_path: Path, monkeyp
         assert ("deleted_with" in host.options) == (provider != "ssh"), "what stays is not deleted with anything"
     verified = import_module(f"stacks.providers.{provider}").VERIFIED
     assert (f"provider {provider}: {verified}" in graph.log) == verified.startswith("not run")
-    for name in ("endpoint", "endpoints", "model", "release", "hosts", "monthly_cost", "ca_certificate", "api_key"):
-        assert name in graph.outputs
-    assert all(
-        host.keys() == {"name", "address", "host_key", "gpu", "zone", "price"} for host in graph.outputs["hosts"]
-    )
-    assert "api_key" in graph.secret_outputs
-
-
-def in_the_clear(value: object) -> object:
-    return value["[secret]"] if isinstance(value, dict) and "[secret]" in value else value
 
 
 def test_every_sdk_is_an_extra() -> None:

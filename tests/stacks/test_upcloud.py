@@ -158,7 +158,7 @@ def test_outputs_say_what_each_host_is_and_costs(run: Run) -> None:
     outputs = run(ONE).outputs
     (host,) = outputs["hosts"]
     assert host.keys() == {"name", "address", "host_key", "gpu", "zone", "price"}
-    assert (host["zone"], host["price"], host["gpu"]) == ("fi-hel2", 0.0712, None)
+    assert (host["zone"], host["price"], host["gpu"]) == ("fi-hel2", 0.0712, "")
     assert outputs["monthly_cost"] == round(0.0712 * 730, 2)
     elsewhere = run(ONE.replace("fi-hel2", "de-fra1")).outputs
     assert (elsewhere["hosts"][0]["price"], elsewhere["monthly_cost"]) == (None, None), "prices differ by region"
