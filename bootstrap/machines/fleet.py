@@ -16,6 +16,17 @@ from bootstrap.pki import KeyPair, make_ssh_key
 from slipway.desired import Connection
 
 
+def way_in(machine: MachineState, private_key: str, host_key: str) -> Connection:
+    """The connection to a machine that was born with `host_key` (its public line) and lets `private_key` in."""
+    return Connection(
+        name=machine.name,
+        address=machine.address,
+        port=machine.port,
+        private_key=private_key,
+        host_key=host_key.strip(),
+    )
+
+
 @dataclass(frozen=True)
 class Fleet:
     """Machines that are up, and how to log in to them. `host_keys` are in the machines' order."""
@@ -27,13 +38,7 @@ class Fleet:
     def connections(self) -> list[Connection]:
         """The way in to each."""
         return [
-            Connection(
-                name=machine.name,
-                address=machine.address,
-                port=machine.port,
-                private_key=self.user_key.private,
-                host_key=host_key,
-            )
+            way_in(machine, self.user_key.private, host_key)
             for machine, host_key in zip(self.machines, self.host_keys, strict=True)
         ]
 

@@ -26,9 +26,6 @@ stream arrives"""
 OFFSET = 1.0
 """seconds that clocks may differ. Logs and metrics of several hosts are put in order by them"""
 
-SYSTEM_MEMORY = 512 * 2**20
-"""bytes of memory for the system, proxy and sidecar beside the weights; twice the sidecar's limit"""
-
 SLOWED = {
     0x8: "slowed by the hardware",
     0x20: "slowed for its heat, by the driver",

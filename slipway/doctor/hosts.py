@@ -12,7 +12,6 @@ from slipway.doctor.bounds import (
     OFFSET,
     READ_LATENCY,
     STEAL,
-    SYSTEM_MEMORY,
     load_seconds,
     mapped_seconds,
     steal_cost,
@@ -23,6 +22,7 @@ from slipway.doctor.types import Check, NoAnswer, judged
 from slipway.gates import READ_RATE
 from slipway.hosting import GB, IMAGES_CPU_GB, IMAGES_GPU_GB
 from slipway.plan_types import Plan
+from slipway.settings.rules import SYSTEM_MEMORY
 from slipway.units import about_bytes
 
 

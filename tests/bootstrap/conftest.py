@@ -13,7 +13,7 @@ import pytest
 
 from bootstrap.log import NullLog
 from bootstrap.machines import MachineSpec, MachineState, create, remove
-from bootstrap.machines.fleet import KeyPair, new_key
+from bootstrap.machines.fleet import KeyPair, new_key, way_in
 from bootstrap.session import Command
 from bootstrap.ssh import SshSession, connect
 from bootstrap.waits import Waits
@@ -66,13 +66,7 @@ class RealHost:
 
     @property
     def connection(self) -> Connection:
-        return Connection(
-            name=self.state.name,
-            address=self.state.address,
-            port=self.state.port,
-            private_key=self.key.private,
-            host_key=self.host_key.public.strip(),
-        )
+        return way_in(self.state, self.key.private, self.host_key.public)
 
     def connect(self, **options: Any) -> SshSession:
         return connect(self.connection, NullLog(), threading.Event(), **options)

@@ -20,7 +20,6 @@ from bootstrap.machines.fleet import fleet
 from bootstrap.session import Command
 from bootstrap.ssh import SshSession, connect
 from bootstrap.waits import Waits
-from slipway.desired import Connection
 from tests.support.nvidia import NvidiaArchive, StubGpu, describe_gpus, set_faults
 from tests.support.nvidia.archive import CUDA, DISTRIBUTION
 from tools import bases, cache
@@ -85,13 +84,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GpuHost]:
     with fleet(1, base, tmp_path_factory.mktemp("nvidia")) as booted:
         machine = booted.machines[0]
         gateway = ipaddress.ip_network(f"{machine.address}/24", strict=False)[1]
-        connection = Connection(
-            name=machine.name,
-            address=machine.address,
-            port=machine.port,
-            private_key=booted.user_key.private,
-            host_key=booted.host_keys[0].strip(),
-        )
+        (connection,) = booted.connections()
         with archive.serve(str(gateway)), connect(connection, NullLog(), threading.Event(), deadline=30) as session:
             made = GpuHost(session, archive)
             describe_gpus(made, [StubGpu(fabric="nvswitch")] * 2)

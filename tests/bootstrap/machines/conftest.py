@@ -12,12 +12,11 @@ import pytest
 
 from bootstrap.log import NullLog
 from bootstrap.machines import MachineSpec, MachineState, remove
-from bootstrap.machines.fleet import new_key
+from bootstrap.machines.fleet import new_key, way_in
 from bootstrap.machines.spec import Record, names_of
 from bootstrap.pki import KeyPair
 from bootstrap.session import Command
 from bootstrap.ssh import connect
-from slipway.desired import Connection
 from tools import bases
 
 LOG = NullLog()
@@ -85,14 +84,7 @@ def shell(user_key: KeyPair, host_key: KeyPair, cancel: threading.Event) -> Call
     """Runs a script on a machine over SSH, with its host key pinned; returns what it printed."""
 
     def run(state: MachineState, script: str, deadline: float = 60) -> str:
-        connection = Connection(
-            name=state.name,
-            address=state.address,
-            port=state.port,
-            private_key=user_key.private,
-            host_key=host_key.public,
-        )
-        with connect(connection, LOG, cancel, deadline=30) as session:
+        with connect(way_in(state, user_key.private, host_key.public), LOG, cancel, deadline=30) as session:
             return session.run(Command(script, why="test", deadline=deadline)).stdout.strip()
 
     return run

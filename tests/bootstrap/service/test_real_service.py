@@ -17,7 +17,7 @@ import pytest
 
 from bootstrap.log import NullLog
 from bootstrap.machines import MachineSpec, create, remove
-from bootstrap.machines.fleet import new_key
+from bootstrap.machines.fleet import new_key, way_in
 from bootstrap.service import converge_service, read_service, remove_service
 from bootstrap.session import Command
 from bootstrap.ssh import SshSession, connect
@@ -149,9 +149,7 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
     )
     state = create(spec, NullLog(), threading.Event())
     try:
-        connection = Connection(
-            name="web", address=state.address, port=state.port, private_key=user.private, host_key=host.public
-        )
+        connection = way_in(state, user.private, host.public)
         with connect(connection, NullLog(), threading.Event(), deadline=30) as session:
             install = "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qqy curl"
             session.run(Command(install, "install what the gate asks with", deadline=240))

@@ -16,7 +16,7 @@ from typing import Any
 from bootstrap.host import HostReport, converge_host, read_host
 from bootstrap.log import Log, NullLog
 from bootstrap.machines import MachineSpec, MachineState, create, remove
-from bootstrap.machines.fleet import new_key
+from bootstrap.machines.fleet import new_key, way_in
 from bootstrap.operations.gpu.archive import KEY_PATH
 from bootstrap.pki import KeyPair
 from bootstrap.serving import HOLD
@@ -123,13 +123,7 @@ class ServingMachine:
 
     @property
     def connection(self) -> Connection:
-        return Connection(
-            name=self.state.name,
-            address=self.state.address,
-            port=self.state.port,
-            private_key=self.key.private,
-            host_key=self.host_key.public.strip(),
-        )
+        return way_in(self.state, self.key.private, self.host_key.public)
 
     def connect(self, log: Log | None = None, deadline: float = 60.0, **options: Any) -> SshSession:
         """`log` hears what commands print while they run."""
