@@ -51,7 +51,7 @@ SERVERS_ONLY = frozenset({
     "template", "user", "disk", "cache", "cache_retain", "ssh_from", "clients_from", "load_balancer",
     "load_balancer_plan", "load_balancer_sessions", "floating_ip", "server_args",
 })  # fmt: skip
-POOLS_ONLY = frozenset({"kubernetes_plan", "cluster_args", "pool_args"})
+POOLS_ONLY = frozenset({"kubernetes_plan", "system_plan", "cluster_args", "pool_args"})
 
 OWNED_BY_UKS = ("172.31.240.0/24", "10.128.0.0/12", "192.168.0.0/16")
 """control plane, services and pods of a cluster
@@ -93,6 +93,8 @@ def upcloud_network(settings: Settings) -> Iterator[Finding]:
     # The cloud keeps network, broadcast and gateway for itself; a load balancer has a node or two, and two in a change.
     # A new pool stands beside the old one for a while.
     count, of = (2 * settings.pool.nodes, "nodes") if pool else (settings.hosts.count, "hosts")
+    # One more node is the cluster's own, beside a pool that keeps its pods away.
+    count += pool and settings.pool.taint and settings.engine.gpus > 0
     needed = count + 3 + 4
     if network.num_addresses < needed:
         what = f"{network} has {network.num_addresses} addresses, and {count} {of} need {needed}"

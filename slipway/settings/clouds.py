@@ -103,6 +103,8 @@ class UpCloudSettings(CloudSection):
     """Arguments of pulumi_upcloud.Server itself, laid over those that Slipway writes."""
     kubernetes_plan: ServerPlan = "prod-md"
     """Plan of the control plane of a cluster; `upctl kubernetes plans` lists them."""
+    system_plan: ServerPlan = "2xCPU-4GB"
+    """Plan of the one node beside a pool of GPUs that runs what a cluster needs for itself."""
     cluster_args: dict[str, Any] = Field(default={})
     """Arguments of pulumi_upcloud.KubernetesCluster itself, laid over those that Slipway writes."""
     pool_args: dict[str, Any] = Field(default={})

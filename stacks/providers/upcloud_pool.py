@@ -2,7 +2,10 @@
 
 Nodes are private: they reach the internet through a gateway and have no public address. The API server has a public
 one, which cannot be changed, and lets in `slipway:cluster.api_from` only. Whether the nodes of GPU plans come with
-NVIDIA's driver is not documented: `slipway:cluster.gpu_layer` says who brings it.
+NVIDIA's driver is not documented: `slipway:cluster.gpu_layer` says who brings it. Beside a pool that is tainted there
+is one small node for what the cluster needs itself.
+
+Left out: file storage, which is marked as experimental in UpCloud's provider, and scaling, which it does not do.
 """
 
 from __future__ import annotations
@@ -61,12 +64,29 @@ def create_cluster(args: HostsArgs, opts: pulumi.ResourceOptions) -> Cluster:
     bucket = None
     if args.settings.weights is not None:
         bucket = store(args.settings.weights, chosen, name=name, network=private.network, labels=labels, opts=opts)
+    if wanted.pool.taints:
+        _system(args, cluster, opts)
     return Cluster(
         name=cluster.name,
         kubeconfig=pulumi.Output.secret(cluster.kubeconfig.apply(lambda found: str(found.kubeconfig))),
         pool=_pool(args, cluster, opts),
         zone=chosen.zone or "",
         store=bucket,
+    )
+
+
+def _system(args: HostsArgs, cluster: upcloud.KubernetesCluster, opts: pulumi.ResourceOptions) -> None:
+    """One node for what a cluster needs for itself, names for one thing: CoreDNS tolerates no taint of a GPU.
+    https://github.com/coredns/deployment kubernetes/coredns.yaml.sed"""
+    # A prefix in place of a name: a group of another plan is there before this one goes.
+    upcloud.KubernetesNodeGroup(
+        "system",
+        cluster=cluster.id,
+        name_prefix="system-",
+        plan=args.settings.upcloud.system_plan,
+        node_count=1,
+        anti_affinity=False,
+        opts=opts,
     )
 
 

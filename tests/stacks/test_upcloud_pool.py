@@ -45,7 +45,8 @@ CLUSTER, GROUP = (
 
 
 def group(graph: Graph) -> Asked:
-    (found,) = graph.of(GROUP)
+    """The stack's pool, which is not the one of the cluster's own needs."""
+    (found,) = [one for one in graph.of(GROUP) if one.name != "system"]
     return found
 
 
@@ -120,6 +121,16 @@ def test_a_gpu_plan_brings_no_disk_and_keeps_other_pods_away(run: Run) -> None:
     said = group(run(GPU.replace("{nodes: 2}", "{nodes: 2, disk: 500GB}"))).inputs
     assert said["gpuPlan"]["storageSize"] == 500
     assert "gpuPlan" not in group(run(CPU)).inputs
+
+
+def test_a_cluster_whose_pool_is_tainted_has_a_node_of_its_own(run: Run) -> None:
+    (system,) = [one for one in run(GPU).of(GROUP) if one.name == "system"]
+    assert (system.inputs["plan"], system.inputs["nodeCount"]) == ("2xCPU-4GB", 1)
+    assert "taints" not in system.inputs, "the cluster's own pods need a place"
+    said = run(GPU.replace("zone: fi-hel2", "system_plan: 4xCPU-8GB, zone: fi-hel2"))
+    assert [one.inputs["plan"] for one in said.of(GROUP) if one.name == "system"] == ["4xCPU-8GB"]
+    for text in (CPU, GPU.replace("{nodes: 2}", "{nodes: 2, taint: false}")):
+        assert [one.name for one in run(text).of(GROUP)] == [group(run(text)).name]
 
 
 def test_own_arguments_are_laid_over(run: Run) -> None:
