@@ -18,7 +18,7 @@ from bootstrap.clouds.asking import DEADLINE, Api, UnansweredError, answered
 from bootstrap.clouds.gcp_login import FIX, login
 from bootstrap.clouds.gcp_quotas import limits
 from bootstrap.waits import Waits
-from slipway.doctor.market import NO_VERSIONS, CloudAnswers, CloudWanted, ServerType
+from slipway.doctor.market import NO_VERSIONS, NO_ZONE, CloudAnswers, CloudWanted, ServerType
 from slipway.doctor.types import NoAnswer
 from slipway.units import MIB
 
@@ -40,7 +40,6 @@ NO_PRICES = NoAnswer(
     "See https://cloud.google.com/compute/all-pricing",
     "not asked",
 )
-NO_ZONE = NoAnswer("not before the zone is right", verdict="not asked")
 
 
 @dataclass(frozen=True)

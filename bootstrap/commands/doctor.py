@@ -21,7 +21,7 @@ from slipway.doctor.measured import HostMeasured
 from slipway.doctor.types import NoAnswer
 from slipway.errors import SlipwayError
 
-CLOUDS = ("upcloud", "aws", "gcp")
+CLOUDS = ("upcloud", "aws", "gcp", "azure")
 """those with a module in `bootstrap.clouds`"""
 PACKAGES = ("boto3", "botocore")
 """that a cloud's module asks with, and that come with its extra"""

@@ -48,10 +48,12 @@ def _type(group: str, wanted: CloudWanted, said: CloudAnswers) -> Check:
     if isinstance(said.types, NoAnswer):
         return said.types.check(group, "server type", name)
     kind = said.types.get(name)
-    if kind is None:
-        others = [other for other in (*wanted.instances[1:], *wanted.others) if other in said.types]
+    if kind is None or kind.barred:
+        had = [other for other, its in said.types.items() if not its.barred]
+        others = [other for other in (*wanted.instances[1:], *wanted.others) if other in had]
         fix = f"Take {others[0]}" if others else "Take one that the cloud lists in this zone"
-        return judged(group, "server type", False, found=f"{wanted.zone} has no such type", wanted=name, fix=fix)
+        found = f"it is not for this account: {kind.barred}" if kind else f"{wanted.zone} has no such type"
+        return judged(group, "server type", False, found=found, wanted=name, fix=fix)
     gpus = f", {kind.gpus} × {kind.gpu}" if kind.gpus else ""
     found = f"{kind.cores} vCPUs, {kind.memory / GIB:.0f} GiB{gpus}"
     enough = kind.gpus >= wanted.gpus

@@ -17,6 +17,8 @@ class ServerType:
     memory: int
     gpus: int = 0
     gpu: str = ""
+    barred: str = ""
+    """why this account may not have one, where the cloud says so"""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class CloudWanted:
 
 
 NO_VERSIONS = NoAnswer("the versions of this cloud's clusters are not asked for", verdict="not asked")
+NO_ZONE = NoAnswer("not before the zone is right", verdict="not asked")
 NOT_BEFORE = NoAnswer("not before the credentials work", verdict="not asked")
 
 

@@ -14,8 +14,8 @@ from slipway.units import GIB
 
 GB = 10**9
 
-NODE_VERSIONS = ("gcp",)
-"""clouds that list the versions which `slipway:pool.image` is one of"""
+NODE_IMAGES = ("gcp", "azure")
+"""clouds that can be asked for what `slipway:pool.image` names"""
 
 
 def cloud_wanted(settings: Settings, plan: Plan, asked: tuple[str, ...], made: int) -> CloudWanted | None:
@@ -36,20 +36,19 @@ def cloud_wanted(settings: Settings, plan: Plan, asked: tuple[str, ...], made: i
     missing = max(0, count - made)
     return CloudWanted(
         provider=settings.provider,
-        zone=section.zone or "",
+        zone=_zone(section),
         region=section.region or "",
         instances=instances,
         others=_alike(settings, instances),
         servers=missing,
         image=_image(settings, plan, section),
         disk=float(disk),
-        # Nodes have no public addresses at any cloud, servers have one each.
-        addresses=missing if pool is None else 0,
+        addresses=_addresses(settings, missing, front=balanced(settings) and not made) if pool is None else 0,
         gpus=settings.engine.gpus,
         offer=offer_of(settings),
         tier=str(getattr(section, "disk_tier", getattr(section, "disks", ""))),
         balancers=1 if balanced(settings) and not made else 0,
-        account=str(getattr(section, "project", None) or ""),
+        account=str(getattr(section, "project", None) or getattr(section, "subscription", None) or ""),
         gpu=str(getattr(section, "gpu", None) or "") if settings.engine.gpus else "",
         # The last ones are spot.
         spot=min(missing, getattr(section, "spot", 0)) if pool is None else 0,
@@ -58,10 +57,24 @@ def cloud_wanted(settings: Settings, plan: Plan, asked: tuple[str, ...], made: i
     )
 
 
+def _addresses(settings: Settings, servers: int, *, front: bool) -> int:
+    """Public ones, of which servers have one each, at Azure not behind a load balancer. That has one of its own there
+    and at Google Cloud. Nodes have none at any cloud."""
+    hidden = settings.provider == "azure" and balanced(settings)
+    own = front and settings.provider in ("azure", "gcp")
+    return (0 if hidden else servers) + (1 if own else 0)
+
+
+def _zone(section: CloudSection) -> str:
+    """The zone with its region's name in front, which Azure leaves out; the region where no zone is said."""
+    zone, region = section.zone or "", section.region or ""
+    return zone if zone.startswith(region) and zone else "-".join(filter(None, (region, zone)))
+
+
 def _image(settings: Settings, plan: Plan, section: CloudSection) -> str | None:
     """What servers or nodes are born from, where the stack file or the release pins it."""
     if plan.cluster is not None:
-        return settings.pool.image if settings.provider in NODE_VERSIONS else None
+        return settings.pool.image if settings.provider in NODE_IMAGES else None
     if settings.provider == "upcloud":
         return getattr(section, "template", None) or UPCLOUD_TEMPLATES.get(plan.host.os)
     return getattr(section, "image", None)

@@ -34,8 +34,8 @@ TODAY = date(2026, 11, 25)
 NOBODY = NoAnswer("nobody home")
 
 
-def wanted(more: str = "", made: int = 0, types: tuple[str, ...] = ()) -> CloudWanted:
-    chosen = settings(more, UPCLOUD)
+def wanted(more: str = "", made: int = 0, types: tuple[str, ...] = (), text: str = UPCLOUD) -> CloudWanted:
+    chosen = settings(more, text)
     release = load_release(chosen.release)
     plan = make_plan(chosen, release, load_lock(release.name), BUILT)
     found = cloud_wanted(chosen, plan, types, made)
@@ -86,6 +86,57 @@ def test_a_pool_needs_its_version_and_no_addresses() -> None:
     assert (need.version, need.image) == (chosen.cluster.version, None)
     found = checks(need)
     assert found["Kubernetes"].verdict == "not asked"
+
+
+GCP = """\
+config:
+  slipway:provider: gcp
+  slipway:release: local-2026.11
+  slipway:model: {name: smollm2-135m-instruct, context: 2048}
+  slipway:hosts: {count: 3}
+  slipway:gcp:
+    project: acme-models
+    zone: europe-west4-a
+    machine_type: n4-standard-16
+    image: projects/acme-models/global/images/debian-12
+    spot: 2
+    ssh_from: [192.0.2.7]
+"""
+AZURE = """\
+config:
+  slipway:provider: azure
+  slipway:release: local-2026.11
+  slipway:model: {name: smollm2-135m-instruct, context: 2048}
+  slipway:hosts: {count: 3}
+  slipway:azure:
+    subscription: 00000000-0000-0000-0000-000000000000
+    location: swedencentral
+    vm_size: Standard_D8s_v5
+    image: Debian:debian-12:12-gen2:0.20251112.2294
+    ssh_from: [192.0.2.7]
+"""
+
+
+def test_what_a_stack_needs_of_google_cloud() -> None:
+    need = wanted(text=GCP, made=1)
+    assert (need.account, need.zone, need.region, need.tier) == (
+        "acme-models",
+        "europe-west4-a",
+        "europe-west4",
+        "hyperdisk-balanced",
+    )
+    assert (need.servers, need.spot, need.addresses, need.balancers, need.gpu) == (2, 2, 2, 0, "")
+    assert wanted(text=GCP).addresses == 4
+    assert wanted(text=GCP.replace("count: 3", "count: 1").replace("    spot: 2\n", "")).addresses == 1
+
+
+def test_what_a_stack_needs_of_azure() -> None:
+    need = wanted(text=AZURE)
+    assert (need.account[:8], need.zone, need.region) == ("00000000", "swedencentral", "swedencentral")
+    assert (need.servers, need.addresses, need.balancers) == (3, 1, 1)
+    assert need.image == "Debian:debian-12:12-gen2:0.20251112.2294"
+    zoned = wanted(text=f"{AZURE}    zone: 2\n    load_balancer: never\n")
+    assert (zoned.zone, zoned.addresses) == ("swedencentral-2", 3)
 
 
 @pytest.mark.parametrize(
