@@ -5,7 +5,7 @@ one, which cannot be changed, and lets in `slipway:cluster.api_from` only. Wheth
 NVIDIA's driver is not documented: `slipway:cluster.gpu_layer` says who brings it. Beside a pool that is tainted there
 is one small node for what the cluster needs itself.
 
-Left out: file storage, which is marked as experimental in UpCloud's provider, and scaling, which it does not do.
+Left out: file storage (docs/weights.md says why), and scaling, which UpCloud does not do.
 """
 
 from __future__ import annotations
