@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 
 import pytest
 
@@ -14,14 +13,11 @@ from slipway.doctor.needs import cloud_wanted
 from slipway.doctor.prices import price_age
 from slipway.doctor.types import Check, NoAnswer
 from slipway.offers import Offer
-from slipway.plan import make_plan, with_placeholders
+from slipway.plan import make_plan
 from slipway.releases import load_lock, load_release
-from slipway.settings import parse_stack_file
 from slipway.units import GIB
 from tests.slipway.stack_files import BUILT, settings
-from tests.slipway.test_forecast import gpu_lock
 
-ROOT = Path(__file__).parents[3]
 UPCLOUD = """\
 config:
   slipway:provider: upcloud
@@ -74,20 +70,6 @@ def test_what_a_stack_needs() -> None:
     assert (need.offer.price if need.offer else 0) == 0.0712
 
 
-def test_a_pool_needs_its_version_and_no_addresses() -> None:
-    text = (ROOT / "stacks" / "Pulumi.eks.yaml").read_text()
-    chosen = parse_stack_file(text, "Pulumi.eks.yaml")
-    release = load_release(chosen.release)
-    plan = make_plan(chosen, release, gpu_lock(release.name), with_placeholders(release, {}))
-    need = cloud_wanted(chosen, plan, (), 0)
-    assert need is not None
-    assert plan.cluster is not None
-    assert (need.servers, need.addresses, need.balancers, need.spot) == (plan.cluster.pool.nodes, 0, 0, 0)
-    assert (need.version, need.image) == (chosen.cluster.version, None)
-    found = checks(need)
-    assert found["Kubernetes"].verdict == "not asked"
-
-
 GCP = """\
 config:
   slipway:provider: gcp
@@ -101,6 +83,25 @@ config:
     image: projects/acme-models/global/images/debian-12
     spot: 2
     ssh_from: [192.0.2.7]
+"""
+POOL = f"""\
+config:
+  slipway:provider: gcp
+  slipway:kind: node-pool
+  slipway:release: local-2026.11
+  slipway:model:
+    name: small
+    source: https://models.example/small.gguf
+    sha256: {"a" * 64}
+    size: 100MB
+    context: 2048
+  slipway:gcp: {{project: acme-models, zone: europe-west4-a, machine_type: n4-standard-16}}
+  slipway:pool: {{nodes: 2, image: 1.33.5-gke.1080000, disk: 64GiB}}
+  slipway:cluster:
+    version: "1.33"
+    api_from: [10.0.0.0/24]
+    images: {{engine-llama-cpp: "r.example/e@sha256:{"a" * 64}", proxy: "r.example/p@sha256:{"a" * 64}",
+             collector: "r.example/c@sha256:{"a" * 64}"}}
 """
 AZURE = """\
 config:
@@ -128,6 +129,14 @@ def test_what_a_stack_needs_of_google_cloud() -> None:
     assert (need.servers, need.spot, need.addresses, need.balancers, need.gpu) == (2, 2, 2, 0, "")
     assert wanted(text=GCP).addresses == 4
     assert wanted(text=GCP.replace("count: 3", "count: 1").replace("    spot: 2\n", "")).addresses == 1
+
+
+def test_a_pool_needs_a_version_a_node_image_and_no_addresses() -> None:
+    need = wanted(text=POOL)
+    assert (need.servers, need.addresses, need.balancers, need.spot) == (2, 0, 0, 0)
+    assert (need.version, need.image, need.channel) == ("1.33", "1.33.5-gke.1080000", "UNSPECIFIED")
+    assert need.disk == 64 * GIB
+    assert checks(need)["Kubernetes"].verdict == "not asked"
 
 
 def test_what_a_stack_needs_of_azure() -> None:
