@@ -52,7 +52,8 @@ class GateEdge:
 
 class Gate(Resource):
     """Looks once when it is created: nothing served on the hosts of a new wave before, so nothing is there to compare
-    with. Bakes when `triggers` changed. It keeps nothing of a failure: the next `up` asks."""
+    with. Bakes when `triggers` changed; with no time to bake it looks once, and forgets what was usual. It keeps
+    nothing of a failure: the next `up` asks."""
 
     token = "slipway:index:Gate"  # noqa: S105
     about = "Watches the hosts of a wave for the bake time before the next wave may start: traffic, restarts, Xids."
@@ -91,14 +92,14 @@ class Gate(Resource):
 
     def create(self, operation: Operation, inputs: Values) -> tuple[str, Values]:
         passage = _Passage(self._edge or GateEdge(real_connect()), operation, inputs)
-        return operation.name, passage.bake({}) if inputs["bake_first"] else passage.look()
+        return operation.name, passage.ask({}) if inputs["bake_first"] else passage.look()
 
     def update(self, operation: Operation, resource_id: str, inputs: Values, outputs: Values) -> Values:
         del resource_id
         if inputs.get("triggers") == outputs.get("triggers"):
             return outputs
         passage = _Passage(self._edge or GateEdge(real_connect()), operation, inputs)
-        return passage.bake(known_times(outputs.get("figures"), outputs.get("latency")))
+        return passage.ask(known_times(outputs.get("figures"), outputs.get("latency")))
 
 
 class _Passage:
@@ -114,6 +115,10 @@ class _Passage:
         self._limits = Limits(**inputs.get("limits") or {})
         self._members = [parse(Connection, one) for one in inputs["connections"]]
         self._peers = [parse(Connection, one) for one in inputs.get("peers") or []]
+
+    def ask(self, last: dict[str, dict[str, float]]) -> Values:
+        """Who lets a wave pass unwatched accepts what it is: what was before it is no baseline any more."""
+        return self.bake(last) if self._seconds else self.look()
 
     def look(self) -> Values:
         """One reading; nothing to compare with."""
@@ -147,8 +152,7 @@ class _Passage:
             before = found
         self._tell(latest, seen)
         return {
-            # Who lets a wave pass unwatched accepts what it is: what was before it is no baseline any more.
-            "figures": kept_times(last if self._seconds else {}, seen),
+            "figures": kept_times(last, seen),
             "requests": {name: figure.requests for name, figure in seen.items()},
         }
 

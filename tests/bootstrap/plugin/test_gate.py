@@ -107,7 +107,7 @@ def gate_inputs(*names, **changes):
         changes["peers"] = connections(*changes["peers"])
     return {
         "connections": connections(*names),
-        "bake_seconds": 0,
+        "bake_seconds": 0.01,
         "triggers": {"h1": "a"},
         "engines": [ENGINE],
         **changes,
@@ -253,13 +253,15 @@ def test_times_are_held_against_the_last_time_it_passed(state, worse, reason):
 
 
 @pytest.mark.net
-@pytest.mark.parametrize(("seconds", "kept"), [(0.01, {"per_token": 0.01}), (0, {})])
-def test_a_quiet_passage_keeps_the_baseline_and_an_unwatched_one_drops_it(seconds, kept):
-    _, resource = gate_over(h1=[FIRST])
+@pytest.mark.parametrize(("seconds", "asked", "kept"), [(0.01, (2, 2), {"h1": {"per_token": 0.01}}), (0, (1, 0), {})])
+def test_a_quiet_passage_keeps_the_baseline_and_an_unwatched_one_drops_it(seconds, asked, kept):
+    """And asks each host once, as there is nothing to compare."""
+    hosts, resource = gate_over(h1=[FIRST], h2=[FIRST])
     with provider(resource) as gate:
         state = {**gate_inputs("h1"), "figures": {"h1": {"per_token": 0.01}}}
-        passed = gate.update(state, gate_inputs("h1", bake_seconds=seconds, **CHANGED))
-    assert passed.values["figures"] == {"h1": kept}
+        passed = gate.update(state, gate_inputs("h1", bake_seconds=seconds, peers=["h2"], **CHANGED))
+    assert passed.values["figures"] == kept
+    assert (hosts.asked("h1"), hosts.asked("h2")) == asked
 
 
 @pytest.mark.net
