@@ -21,8 +21,10 @@ GcpImage = Annotated[
 GcpLabelName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 GcpLabelValue = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{0,63}$")]
 
-HYPERDISK_ONLY = ("a4-", "a4x-", "a3-ultragpu-", "c4-", "c4a-", "c4d-", "n4-", "n4d-")
-"""machines that boot from no persistent disk https://cloud.google.com/compute/docs/disks/hyperdisks"""
+HYPERDISK_ONLY = ("a4-", "a4x-", "a3-ultragpu-", "g4-", "c4-", "c4a-", "c4d-", "n4-", "n4a-", "n4d-")
+"""machines that take no persistent disk
+https://cloud.google.com/compute/docs/accelerator-optimized-machines
+https://cloud.google.com/compute/docs/general-purpose-machines"""
 OWN_GPUS = {
     "a2-highgpu-": "nvidia-tesla-a100",
     "a2-megagpu-": "nvidia-tesla-a100",
@@ -78,8 +80,9 @@ class GcpSettings(CloudSection):
     spot: base.CountOrNone = 0
     """How many servers, the last ones, are spot. Google may stop those at any time, and the next `pulumi up` starts
     them again, if there is room; the others serve on. Nothing else steps in."""
-    release_channel: Literal["UNSPECIFIED", "STABLE", "REGULAR", "EXTENDED"] = "UNSPECIFIED"
-    """A channel by which Google upgrades the cluster and its nodes; without one, nodes keep their version."""
+    release_channel: Literal["STABLE", "REGULAR", "EXTENDED"] = "REGULAR"
+    """Channel by which Google upgrades the control plane and the cluster's own node. The pool's nodes keep their
+    version until its support ends."""
     system_machine_type: MachineType = "e2-standard-4"
     """Type of the one node beside the pool that runs what a cluster needs for itself."""
     labels: dict[GcpLabelName, GcpLabelValue] = Field(default={})

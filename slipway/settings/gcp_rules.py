@@ -54,6 +54,7 @@ OWNED_POOL = {
     "version": "slipway:pool.image",
     "node_count": "slipway:pool.nodes",
     "autoscaling": "slipway:pool.max_nodes",
+    "maintenance_policies": "",
 }
 
 OF_HOSTS = (
@@ -147,10 +148,6 @@ def cluster(settings: Settings) -> Iterator[Finding]:
         what = "GKE's nodes bring a device plugin of their own, and a second one would claim the same GPUs"
         fix = "Write gpu_layer: none; operator is for the release's own driver"
         yield Finding(("cluster", "gpu_layer"), what, fix, (("engine", "gpus"), *kind))
-    if pool.image is not None and settings.gcp.release_channel != "UNSPECIFIED":
-        what = "Google upgrades the nodes of a cluster in a release channel, whatever their version was"
-        fix = "Take image out, or slipway:gcp.release_channel"
-        yield Finding(("pool", "image"), what, fix, ((GCP, "release_channel"),))
     if pool.image is not None and chosen.version is not None and not pool.image.startswith(f"{chosen.version}."):
         what = f"{pool.image} is no version of a node for Kubernetes {chosen.version}"
         fix = f"Write one such as {chosen.version}.4-gke.1000000; `gcloud container get-server-config` lists them"

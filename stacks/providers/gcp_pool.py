@@ -36,6 +36,13 @@ WITHOUT_PLUGIN = {"gke-no-default-nvidia-gpu-device-plugin": "true"}
 MOST_ACCOUNT = 30
 """characters of an account's id"""
 
+UPKEEP: dict[str, Any] = {
+    "management": {"auto_repair": True, "auto_upgrade": True},
+    "upgrade_settings": {"strategy": "SURGE", "max_surge": 1, "max_unavailable": 0},
+}
+"""GKE repairs nodes, and upgrades those of a cluster in a release channel. New customers have no other clusters
+(https://cloud.google.com/kubernetes-engine/docs/release-notes-nochannel)."""
+
 
 def create_cluster(args: HostsArgs, opts: pulumi.ResourceOptions) -> Cluster:
     """Make a network, a cluster in it, and the plan's node pool in that.
@@ -117,15 +124,6 @@ def _node(args: HostsArgs, account: serviceaccount.Account) -> dict[str, Any]:
     }
 
 
-def _upkeep(args: HostsArgs) -> dict[str, Any]:
-    """GKE upgrades nodes of a cluster in a release channel, and only those. It repairs any, with its own version."""
-    in_channel = args.settings.gcp.release_channel != "UNSPECIFIED"
-    return {
-        "management": {"auto_repair": True, "auto_upgrade": in_channel},
-        "upgrade_settings": {"strategy": "SURGE", "max_surge": 1, "max_unavailable": 0},
-    }
-
-
 def _system(
     args: HostsArgs, cluster: container.Cluster, account: serviceaccount.Account, opts: pulumi.ResourceOptions
 ) -> container.NodePool:
@@ -137,7 +135,7 @@ def _system(
         cluster=cluster.id,
         node_count=1,
         node_config={**_node(args, account), "machine_type": args.settings.gcp.system_machine_type},
-        **_upkeep(args),
+        **UPKEEP,
         opts=opts,
     )
 
@@ -177,7 +175,9 @@ def _pool(
         "name_prefix": f"p{pool.generation}-",
         "version": pool.image,
         "node_config": node,
-        **_upkeep(args),
+        **UPKEEP,
+        # Another version is another pool, beside this one.
+        "maintenance_policies": [{"exclusion_until_end_of_supports": [{"enabled": True}]}],
     }
     if pool.max_nodes > pool.nodes:
         written["initial_node_count"] = pool.nodes

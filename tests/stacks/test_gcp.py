@@ -172,7 +172,12 @@ def test_a_gpu_is_added_where_the_machine_has_none(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("machine", "disk"),
-    [("g2-standard-8", "pd-ssd"), ("a3-highgpu-8g", "pd-ssd"), ("a3-ultragpu-8g", "hyperdisk-balanced")],
+    [
+        ("g2-standard-8", "pd-ssd"),
+        ("g4-standard-48", "hyperdisk-balanced"),
+        ("a3-highgpu-8g", "pd-ssd"),
+        ("a3-ultragpu-8g", "hyperdisk-balanced"),
+    ],
 )
 def test_a_disk_is_of_a_type_that_the_machine_takes(run: Run, machine: str, disk: str) -> None:
     server = one_of(run(GPU.replace("g2-standard-8", machine)), INSTANCE)

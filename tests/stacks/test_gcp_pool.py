@@ -105,7 +105,6 @@ def test_labels_and_taints_of_the_plan_are_on_the_nodes(run: Run) -> None:
 def test_the_driver_comes_with_a_pinned_node_or_from_the_operator(run: Run) -> None:
     by_image, by_operator = pool(run(GPU)).inputs, pool(run(OPERATOR)).inputs
     assert by_image["version"] == "1.33.4-gke.1000000"
-    assert by_image["management"] == {"autoRepair": True, "autoUpgrade": False}
     (gpu,) = by_image["nodeConfig"]["guestAccelerators"]
     assert gpu == {"type": "nvidia-l4", "count": 1, "gpuDriverInstallationConfig": {"gpuDriverVersion": "DEFAULT"}}
     (gpu,) = by_operator["nodeConfig"]["guestAccelerators"]
@@ -133,10 +132,13 @@ def test_a_pool_is_scaled_where_the_plan_says_so(run: Run) -> None:
     assert "autoscaling" not in pool(run(CPU)).inputs
 
 
-def test_nodes_in_a_release_channel_are_upgraded_by_google(run: Run) -> None:
-    graph = run(CPU.replace("zone: e", "release_channel: STABLE, zone: e"))
-    assert one_of(graph, CLUSTER).inputs["releaseChannel"] == {"channel": "STABLE"}
-    assert pool(graph).inputs["management"] == {"autoRepair": True, "autoUpgrade": True}
+def test_nodes_of_the_pool_keep_their_version_in_any_channel(run: Run) -> None:
+    for text, channel in ((CPU, "REGULAR"), (CPU.replace("zone: e", "release_channel: STABLE, zone: e"), "STABLE")):
+        graph = run(text)
+        assert one_of(graph, CLUSTER).inputs["releaseChannel"] == {"channel": channel}
+        kept = {one.name: "maintenancePolicies" in one.inputs for one in graph.of(POOL)}
+        assert kept == {pool(graph).name: True, "system": False}
+        assert pool(graph).inputs["maintenancePolicies"] == [{"exclusionUntilEndOfSupports": [{"enabled": True}]}]
 
 
 def test_a_large_pool_is_previewed(run: Run) -> None:

@@ -164,7 +164,7 @@ def test_there_is_an_example_of_every_kind() -> None:
         kinds.add((found.provider, found.kind, found.gpu is not None or found.engine.gpus > 0))
     assert kinds >= {
         ("local", "host", False), ("upcloud", "host", False), ("upcloud", "host", True), ("ssh", "host", True),
-        ("aws", "node-pool", True),
+        ("aws", "node-pool", True), ("gcp", "node-pool", True),
     }  # fmt: skip
 
 
