@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ import yaml
 
 from slipway.desired import HostFile
 from slipway.errors import RenderError
+from slipway.gpu_layer import operator_values
 from slipway.model_sources import Credentials, Source, curl_config, curl_transfer, parse_source, public
 from slipway.plan_types import ClusterPlan, Plan
 from slipway.render import MANIFEST, FileEntry, Manifest, parse_manifest, render
@@ -22,6 +23,7 @@ FOLLOWING = ("follow.sh",)
 """for replicas of several pods"""
 SHARED = ("haproxy.cfg", "collector.yaml")
 """files of a host that a pod has as well, from the same templates"""
+VALUES = ".values.yaml"
 CURL = "fetch.curl"
 
 
@@ -61,13 +63,22 @@ def render_cluster(
     config = _config(plan, plan.cluster, host_templates, cluster_templates)
     context = {"plan": plan, "cluster": plan.cluster, "config": config}
     files = render(cluster_templates, parse_manifest(cluster_templates[MANIFEST]), context)
-    return tuple(file for file in files if file.content.strip())
+    return (*(file for file in files if file.content.strip()), *_values(plan.cluster))
+
+
+def _values(cluster: ClusterPlan) -> Iterator[HostFile]:
+    """Of the chart of NVIDIA's operator, where there is one."""
+    if cluster.gpu is not None and cluster.gpu.operator is not None:
+        values = operator_values(cluster.gpu, cluster.gpu.operator, cluster.monitoring)
+        yield HostFile(path=f"13-gpu-operator{VALUES}", content=yaml.safe_dump(values, sort_keys=False))
 
 
 def objects(files: Sequence[HostFile]) -> list[dict[str, Any]]:
-    """The objects in the manifests. Raises RenderError for one that is no YAML."""
+    """The objects in the manifests, of which a chart's values are none. Raises RenderError for one that is no YAML."""
     found: list[dict[str, Any]] = []
     for file in files:
+        if file.path.endswith(VALUES):
+            continue
         try:
             found += [document for document in yaml.safe_load_all(file.content) if document is not None]
         except yaml.YAMLError as error:

@@ -23,13 +23,14 @@ from slipway.engine_facts import FACTS
 from slipway.engines import engine_plan
 from slipway.errors import PlanError, StaleLockError
 from slipway.gates import completion_deadline, health_deadline
+from slipway.gpu_layer import gpu_layer_plan
 from slipway.gpus import Gpu
 from slipway.hosting import needs
 from slipway.limits import Limits
 from slipway.models import ResolvedModel
 from slipway.plan_types import CollectorPlan, EnginePlan, HostPlan, Plan, ProxyPlan, ReplicaPlan, ScalingPlan
 from slipway.pods import pod_plan
-from slipway.pools import cluster_plan, dns_label
+from slipway.pools import cluster_plan, dns_label, namespace_of
 from slipway.releases import GpuWish, Lock, Release, check_lock, gpu_desired
 from slipway.rollout import Policy, plan_waves
 from slipway.settings import Settings
@@ -94,7 +95,8 @@ def make_plan(
     cluster = None
     if settings.kind == "node-pool":
         pod = pod_plan(settings, engine, file, gate, drain)
-        cluster = cluster_plan(settings, stack, pod, _scaling(advice))
+        gpu = gpu_layer_plan(settings, release, namespace_of(settings, stack), needed.named)
+        cluster = cluster_plan(settings, stack, pod, _scaling(advice), gpu)
     return Plan(
         stack=stack,
         provider=settings.provider,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from slipway.cluster_types import GpuLayerPlan
 from slipway.desired import Drain, HealthGate, HostDesired, Image, ModelFile, Window
 from slipway.limits import Limits
 
@@ -248,6 +249,8 @@ class ClusterPlan:
     """addresses that may connect, as CIDR"""
     monitoring: str | None = None
     """namespace of the Prometheus operator that scrapes the pods"""
+    gpu: GpuLayerPlan | None = None
+    """what the stack installs of it"""
     apart: bool = False
     """whether no node may have two pods that serve"""
     nodes_per_replica: int = 1

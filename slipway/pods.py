@@ -9,7 +9,7 @@ from slipway.errors import PlanError
 from slipway.model_sources import parse_source
 from slipway.plan_types import EnginePlan, PodPlan
 from slipway.settings import Settings
-from slipway.settings.resolving import replicas_of
+from slipway.settings.resolving import replicas_of, shares_of
 from slipway.units import GIB
 
 SETTLE = 10
@@ -73,5 +73,5 @@ def _surge(settings: Settings, engine: EnginePlan) -> bool:
         return False
     if engine.gpus_per_replica == 0:
         return True
-    places = nodes * (settings.engine.gpus // engine.gpus_per_replica)
+    places = nodes * (settings.engine.gpus * shares_of(settings) // engine.gpus_per_replica)
     return places >= (replicas + 1) * settings.cluster.nodes_per_replica

@@ -6,13 +6,14 @@ import hashlib
 import json
 import math
 import re
-from typing import Literal
 
+from slipway.cluster_types import GpuLayerPlan
 from slipway.plan_types import ClusterPlan, PodPlan, PoolPlan, RoutePlan, ScalerPlan, ScalingPlan, Taint
 from slipway.settings import Settings
-from slipway.settings.resolving import cloud_of, offer_of, replicas_of
+from slipway.settings.resolving import cloud_of, driver_from, gpu_layer_of, offer_of, replicas_of
 
 STACK_LABEL, RELEASE_LABEL, POOL_LABEL = "slipway.dev/stack", "slipway.dev/release", "slipway.dev/pool"
+MIG_LABEL = "nvidia.com/mig.config"
 GPU_TAINT = Taint("nvidia.com/gpu", "present", "NoSchedule")
 """as managed clusters set it on GPU nodes: https://cloud.google.com/kubernetes-engine/docs/how-to/gpus"""
 
@@ -23,7 +24,14 @@ MOST_STACK = 31
 """characters of the stack's name in that of a pool, which GKE takes 40 of, with a hyphen and the generation"""
 
 
-def cluster_plan(settings: Settings, stack: str, pod: PodPlan, scaling: ScalingPlan | None) -> ClusterPlan:
+def namespace_of(settings: Settings, stack: str) -> str:
+    """Of everything that serves."""
+    return settings.cluster.namespace or f"slipway-{dns_label(stack)}"[:63].rstrip("-")
+
+
+def cluster_plan(
+    settings: Settings, stack: str, pod: PodPlan, scaling: ScalingPlan | None, gpu: GpuLayerPlan | None = None
+) -> ClusterPlan:
     """The cluster and the pool of `kind: node-pool`.
 
     Pods go to the pool that is made for them; in a cluster that exists, to nodes with the labels of `slipway:pool`.
@@ -33,12 +41,13 @@ def cluster_plan(settings: Settings, stack: str, pod: PodPlan, scaling: ScalingP
     exists = settings.provider == "kubernetes"
     return ClusterPlan(
         name=dns_label(stack),
-        namespace=cluster.namespace or f"slipway-{dns_label(stack)}"[:63].rstrip("-"),
+        namespace=namespace_of(settings, stack),
         pool=pool,
         pod=pod,
         node_selector=dict(settings.pool.labels) if exists else {POOL_LABEL: pool.name},
         replicas=replicas_of(settings),
-        gpu_layer=cluster.gpu_layer if settings.engine.gpus else "none",
+        gpu_layer=gpu_layer_of(settings),
+        gpu=gpu,
         context=cluster.context,
         kubeconfig=cluster.kubeconfig,
         version=cluster.version,
@@ -72,7 +81,7 @@ def pool_plan(settings: Settings, stack: str) -> PoolPlan:
     """The nodes. `slipway:pool.nodes` and labels of one's own change a pool in place; all else makes a new one."""
     pool, engine, cloud = settings.pool, settings.engine, cloud_of(settings)
     offer = offer_of(settings)
-    driver: Literal["image", "operator"] = "operator" if settings.cluster.gpu_layer == "operator" else "image"
+    driver = driver_from(settings)
     made_from = {
         "release": settings.release,
         "instance": cloud.instance if cloud is not None else None,
@@ -95,12 +104,20 @@ def pool_plan(settings: Settings, stack: str) -> PoolPlan:
             STACK_LABEL: label_value(stack),
             RELEASE_LABEL: label_value(settings.release),
             POOL_LABEL: name,
+            **_mig_label(settings),
             **pool.labels,
         },
         taints=(GPU_TAINT,) if pool.taint and engine.gpus else (),
         driver=driver,
         image=pool.image,
     )
+
+
+def _mig_label(settings: Settings) -> dict[str, str]:
+    """By which the operator's MIG manager is told how to cut a node's GPUs.
+    https://docs.nvidia.com/datacenter/cloud-native/gpu-operator/latest/gpu-operator-mig.html"""
+    profile = settings.cluster.gpu_sharing.mig
+    return {MIG_LABEL: f"all-{profile}"} if profile is not None and gpu_layer_of(settings) == "operator" else {}
 
 
 def dns_label(text: str) -> str:

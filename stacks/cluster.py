@@ -11,6 +11,8 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from slipway.errors import PlanError
+from slipway.gpu_layer import operator_values
 from slipway.manifests import objects, render_cluster
 from slipway.model_sources import Credentials, curl_credentials, curl_place, parse_source
 from slipway.plan_types import ClusterPlan, Plan
@@ -25,6 +27,7 @@ KINDS: dict[tuple[str, str], Any] = {
     ("v1", "ServiceAccount"): kubernetes.core.v1.ServiceAccount,
     ("v1", "ConfigMap"): kubernetes.core.v1.ConfigMap,
     ("v1", "Service"): kubernetes.core.v1.Service,
+    ("apps/v1", "DaemonSet"): kubernetes.apps.v1.DaemonSet,
     ("apps/v1", "Deployment"): kubernetes.apps.v1.Deployment,
     ("networking.k8s.io/v1", "NetworkPolicy"): kubernetes.networking.v1.NetworkPolicy,
     ("policy/v1", "PodDisruptionBudget"): kubernetes.policy.v1.PodDisruptionBudget,
@@ -32,7 +35,7 @@ KINDS: dict[tuple[str, str], Any] = {
 }
 """what Kubernetes itself has; all else is a custom resource"""
 
-WITH_PODS = ("Deployment", "LeaderWorkerSet")
+WITH_PODS = ("DaemonSet", "Deployment", "LeaderWorkerSet")
 """kinds whose pods mount what else is made"""
 
 SECRETS = "slipway.dev/secrets"
@@ -72,6 +75,7 @@ class ClusterService(pulumi.ComponentResource):
         found = objects(
             render_cluster(load_templates(TEMPLATES / "host"), load_templates(TEMPLATES / "cluster"), args.plan)
         )
+        chart = _chart(wanted)
         first = [self._make(item, []) for item in found if item["kind"] == "Namespace"]
         before = [*first, *([args.cluster.pool] if args.cluster.pool else [])]
         secrets, digest = self._secrets(first)
@@ -85,10 +89,26 @@ class ClusterService(pulumi.ComponentResource):
         for item in rest:
             if (item["apiVersion"], item["kind"]) not in KINDS:
                 self._make(item, [self.workload])
+        self._operator(chart, before)
         self.register_outputs({})
 
     def _after(self, depends_on: list[pulumi.Resource]) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions.merge(self._opts, pulumi.ResourceOptions(depends_on=depends_on))
+
+    def _operator(self, chart: str | None, depends_on: list[pulumi.Resource]) -> None:
+        """NVIDIA's GPU operator, where the stack brings its chart. Pods that ask for GPUs wait by themselves."""
+        layer = self._args.wanted.gpu
+        if chart is None or layer is None or layer.operator is None:
+            return
+        kubernetes.helm.v3.Release(
+            "gpu-operator",
+            name="gpu-operator",
+            chart=chart,
+            namespace=layer.namespace,
+            values=operator_values(layer, layer.operator, self._args.wanted.monitoring),
+            skip_await=True,
+            opts=self._after(depends_on),
+        )
 
     def _serves(self, item: dict[str, Any]) -> bool:
         return (item["apiVersion"], item["kind"], item["metadata"]["name"]) == self._args.wanted.workload
@@ -168,6 +188,23 @@ class ClusterService(pulumi.ComponentResource):
             opts=self._after(depends_on),
         )
         return made
+
+
+def _chart(wanted: ClusterPlan) -> str | None:
+    """The path of the operator's chart, which is the one that is pinned; None where there is none. Raises PlanError."""
+    where, operator = "slipway:cluster.operator", wanted.gpu.operator if wanted.gpu is not None else None
+    if operator is None or operator.chart is None:
+        return None
+    chart = operator.chart
+    try:
+        found = hashlib.sha256(Path(chart).read_bytes()).hexdigest()
+    except OSError as error:
+        what = f"the chart {chart} cannot be read: {error.strerror or error}"
+        raise PlanError(what, where=f"{where}.chart", fix="Fetch it with `helm fetch`, and write its path") from None
+    if found != operator.sha256:
+        what = f"the chart {chart} is another one: its SHA-256 is {found}"
+        raise PlanError(what, where=f"{where}.sha256", fix="Fetch the one that is pinned, or pin this one")
+    return chart
 
 
 def _annotate(item: dict[str, Any], digest: pulumi.Input[str]) -> None:

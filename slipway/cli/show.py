@@ -117,6 +117,22 @@ def _gpu_lines(plan: Plan) -> Iterator[str]:
         yield ", ".join(told)
 
 
+def _gpu_rows(cluster: ClusterPlan) -> Iterator[tuple[str, str]]:
+    gpu = cluster.gpu
+    if gpu is None:
+        return
+    if gpu.operator is None:
+        yield "GPU layer", f"device plugin and DCGM exporter in {gpu.namespace}; the node image brings the driver"
+    else:
+        who = "installed with the stack" if gpu.operator.chart else "which you install, with the values of `render`"
+        driver = f"driver {gpu.operator.driver}" if gpu.operator.driver else "the driver of the node image"
+        yield "GPU layer", f"NVIDIA's operator, {who}; {driver}"
+    if gpu.mig is not None:
+        yield "", f"GPUs cut into {gpu.mig}"
+    if gpu.time_slices > 1:
+        yield "", f"{gpu.time_slices} pods take turns on a GPU"
+
+
 def _cluster_rows(cluster: ClusterPlan) -> Iterator[tuple[str, str]]:
     pool, pod = cluster.pool, cluster.pod
     where = f"context {cluster.context}" if cluster.context else f"made, Kubernetes {cluster.version or 'of the cloud'}"
@@ -124,6 +140,7 @@ def _cluster_rows(cluster: ClusterPlan) -> Iterator[tuple[str, str]]:
     gpus = f" of {pool.gpus} × {pool.gpu or 'GPU'}" if pool.gpus else ""
     chosen = ", ".join(f"{key}={value}" for key, value in cluster.node_selector.items()) or "any node"
     yield "pool", f"{pool.nodes} nodes{gpus}, {chosen}"
+    yield from _gpu_rows(cluster)
     scaler = cluster.scaler
     count = f"{scaler.least} to {scaler.most}, by {scaler.waiting:g} waiting" if scaler else str(cluster.replicas)
     change = "one more before one is stopped" if pod.surge else "one stopped before another starts"

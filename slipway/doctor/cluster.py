@@ -155,7 +155,7 @@ def _nodes(group: str, plan: Plan, cluster: ClusterPlan, said: ClusterAnswers) -
         yield Check(group, "GPUs", "not asked", "no node has a device plugin yet, which counts them", f"{need}", fix)
         return
     if need:
-        fix = "See `kubectl describe node`: the device plugin, the driver, and who else has them"
+        fix = "See `kubectl describe node`: the driver, and who else has them; slipway:cluster.gpu_layer says more"
         yield judged(group, "GPUs", gpus >= need, found=f"{gpus} can be given", wanted=f"{need}", fix=fix)
     places = sum(fitting(node, plan, cluster) for node in ready)
     pod = cluster.pod

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from slipway.settings import cloud_findings
 from slipway.settings.finding import Finding
-from slipway.settings.resolving import balanced
+from slipway.settings.resolving import balanced, driver_from
 from slipway.settings.sections import Settings
 from slipway.units import GIB
 
@@ -177,9 +177,9 @@ def cluster(settings: Settings) -> Iterator[Finding]:
             "lists them, and which driver each has"
         )
         yield Finding(("pool", "image"), what, fix, (("cluster", "version"),))
-    if settings.engine.gpus and chosen.gpu_layer == "operator":
+    if settings.engine.gpus and driver_from(settings) == "operator":
         what = "EKS's node images bring a driver, and NVIDIA's operator installs none on Amazon Linux"
-        fix = "Write gpu_layer: plugin, and pin the image as slipway:pool.image"
+        fix = "Write gpu_layer: plugin, or operator.driver: image, and pin the image as slipway:pool.image"
         yield Finding(("cluster", "gpu_layer"), what, fix, (("engine", "gpus"), *kind))
 
 

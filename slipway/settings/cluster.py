@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from slipway.models import Sha256
 from slipway.settings import base
 from slipway.settings.base import Section
+from slipway.settings.driver import Profile
 from slipway.units import Bytes
 
 Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
@@ -64,6 +66,30 @@ class GatewaySettings(Section):
     """Name that clients use; every name of the Gateway when left out."""
 
 
+class GpuSharingSettings(Section):
+    """How the GPUs of a node are shared among pods."""
+
+    mig: Profile | None = None
+    """Profile of MIG that they are cut into, such as 1g.10gb; a pod gets a slice. GPU operators cut them; with the
+    device plugin they have to be cut already."""
+    time_slices: Annotated[int, Field(strict=True, ge=1, le=64)] = 1
+    """Pods that take turns on a GPU. Nothing keeps the memory of one from another."""
+
+
+class OperatorSettings(Section):
+    """NVIDIA's GPU operator, for `gpu_layer: operator`."""
+
+    driver: Literal["release", "image"] = "release"
+    """release: it installs the release's driver, on nodes that have none. image: the node image brings one."""
+    chart: base.AbsolutePath | None = None
+    """Archive of the chart gpu-operator (`helm fetch`), which is installed with the stack; somebody else installs the
+    operator when left out, with the values that `slipway render` writes."""
+    sha256: Sha256 | None = None
+    """SHA-256 of that archive."""
+    values: dict[str, Any] = Field(default={})
+    """More of the chart's values, over those that Slipway writes."""
+
+
 class ClusterSettings(Section):
     """The cluster: one that exists (provider kubernetes), or one that a cloud makes."""
 
@@ -80,8 +106,11 @@ class ClusterSettings(Section):
     api_from: tuple[base.Cidr, ...] = ()
     """Addresses that may reach the API server of a cluster that is made, as CIDR: those of whoever runs `pulumi up`."""
     gpu_layer: GpuLayer = "plugin"
-    """plugin: the node image brings the driver, and the device plugin is installed. operator: NVIDIA's GPU operator
-    installs the release's driver on nodes that have none. none: the cluster has what it needs."""
+    """plugin: the node image brings the driver, and NVIDIA's device plugin and DCGM exporter are installed. operator:
+    NVIDIA's GPU operator does it all. none: the cluster has what it needs, as one that exists has when this is left
+    out."""
+    gpu_sharing: GpuSharingSettings = GpuSharingSettings()
+    operator: OperatorSettings = OperatorSettings()
     replicas: base.Count | None = None
     """Pods that serve, or groups of nodes_per_replica pods; as many as fit the pool's nodes when left out."""
     nodes_per_replica: base.Count = 1

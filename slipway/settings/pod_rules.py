@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from slipway.engine_facts import FACTS
 from slipway.models import catalogue
 from slipway.settings.finding import Finding, engine_is_open
-from slipway.settings.resolving import gpu_of
+from slipway.settings.resolving import GPU_LABEL, gpu_of
 from slipway.settings.sections import Settings
 from slipway.units import MIB, about_bytes
 
@@ -34,13 +34,19 @@ def weights_fit(settings: Settings) -> Iterator[Finding]:
     if settings.kind != "node-pool" or settings.gpu is not None or gpu is None or not size:
         return
     share = engine.memory_fraction or FACTS[engine.name].memory_fraction or 1.0
-    each, nodes = gpu.usable_mib * MIB * share, settings.cluster.nodes_per_replica
+    slices = gpu.mig.get(settings.cluster.gpu_sharing.mig or "")
+    memory = gpu.usable_mib if slices is None else slices.memory_mib or gpu.usable_mib
+    each, nodes = memory * MIB * share, settings.cluster.nodes_per_replica
     if size <= each * engine.tensor_parallel * nodes:
         return
     used = (("model", "size"), ("engine",), ("cluster", "nodes_per_replica"), ("pool", "labels"))
-    of = f"{engine.tensor_parallel} × {gpu.name}" + (f" on each of {nodes} nodes" if nodes > 1 else "")
+    kind = gpu.name if slices is None else f"{settings.cluster.gpu_sharing.mig} of {gpu.name}"
+    of = f"{engine.tensor_parallel} × {kind}" + (f" on each of {nodes} nodes" if nodes > 1 else "")
     have = about_bytes(round(each * engine.tensor_parallel * nodes))
     what = f"the weights of {about_bytes(size)} do not fit {of}, which have {have} for them"
+    if slices is not None:
+        yield Finding(("cluster", "gpu_sharing", "mig"), what, "Write a larger profile, or take it out", used)
+        return
     if size <= each * engine.gpus * nodes:
         need = min(n for n in range(1, engine.gpus + 1) if size <= each * n * nodes)
         fix = f"Write {need} or more of the {engine.gpus} GPUs of a node"
@@ -53,4 +59,47 @@ def weights_fit(settings: Settings) -> Iterator[Finding]:
     yield Finding(("cluster", "nodes_per_replica"), what, fix, used)
 
 
-RULES: tuple[Callable[[Settings], Iterator[Finding]], ...] = (several_nodes, weights_fit)
+def sharing(settings: Settings) -> Iterator[Finding]:
+    """GPUs that pods share."""
+    engine, chosen, gpu = settings.engine, settings.cluster.gpu_sharing, gpu_of(settings)
+    where, used = ("cluster", "gpu_sharing"), (("engine",), ("pool", "labels"))
+    if (
+        settings.kind != "node-pool"
+        or settings.gpu is not None
+        or "gpu_sharing" not in settings.cluster.model_fields_set
+    ):
+        return
+    if not engine.gpus:
+        yield Finding(where, "this shares GPUs, and engine.gpus is 0", "Take it out", used)
+        return
+    if chosen.mig is not None and engine.tensor_parallel > 1:
+        what = f"a replica over {engine.tensor_parallel} GPUs cannot run on slices: they do not talk to each other"
+        yield Finding((*where, "mig"), what, "Write engine.tensor_parallel: 1, or take mig out", used)
+    elif chosen.mig is not None and gpu is None:
+        what = f"how many slices of {chosen.mig} a GPU gives is not known, as the kind of GPU is not"
+        fix = f"Add {GPU_LABEL} to slipway:pool.labels, as `kubectl get nodes --show-labels` shows it"
+        yield Finding((*where, "mig"), what, fix, used)
+    elif chosen.mig is not None and gpu is not None and chosen.mig not in gpu.mig:
+        what = f"{gpu.name} cannot be cut into {chosen.mig}" if gpu.mig else f"{gpu.name} cannot be cut"
+        fix = f"Write one of {', '.join(gpu.mig)}" if gpu.mig else "Take it out"
+        yield Finding((*where, "mig"), what, fix, used)
+    fraction = engine.memory_fraction or FACTS[engine.name].memory_fraction
+    if fraction is not None and fraction * chosen.time_slices > 1 and chosen.time_slices > 1:
+        what = f"{chosen.time_slices} pods share the memory of a GPU, and each takes {fraction:.2f} of it"
+        fix = f"Write engine.memory_fraction: {0.95 / chosen.time_slices:.2f} or less, or lower time_slices"
+        yield Finding((*where, "time_slices"), what, fix, used)
+
+
+def operator(settings: Settings) -> Iterator[Finding]:
+    cluster, where = settings.cluster, ("cluster", "operator")
+    if settings.kind != "node-pool" or "operator" not in cluster.model_fields_set:
+        return
+    if cluster.gpu_layer != "operator":
+        what = f"this is about NVIDIA's GPU operator, and gpu_layer is {cluster.gpu_layer}"
+        yield Finding(where, what, "Take it out, or write gpu_layer: operator", (("cluster", "gpu_layer"),))
+    if (cluster.operator.chart is None) != (cluster.operator.sha256 is None):
+        fix = "Write both: chart is the archive that `helm fetch` leaves, sha256 what `sha256sum` prints of it"
+        yield Finding((*where, "sha256"), "a chart is pinned by its SHA-256, and one of the two is missing", fix)
+
+
+RULES: tuple[Callable[[Settings], Iterator[Finding]], ...] = (several_nodes, weights_fit, sharing, operator)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from slipway.errors import PlanError, SizingError
 from slipway.gpus import Gpu, find_gpu
 from slipway.models import ResolvedModel, catalogue, parse_source
 from slipway.offers import Offer, offers
 from slipway.settings.clouds import CloudSection
+from slipway.settings.cluster import GpuLayer
 from slipway.settings.sections import Settings
 
 GPU_LABEL = "nvidia.com/gpu.product"
@@ -59,6 +62,28 @@ def settle_seconds(settings: Settings) -> float:
     if cloud is None or not balanced(settings) or "settle" in settings.drain.model_fields_set:
         return settings.drain.settle
     return float(cloud.SEEN)
+
+
+def gpu_layer_of(settings: Settings) -> GpuLayer:
+    """Who makes GPUs of nodes something that pods can ask for; in a cluster that exists that is there, unless said."""
+    said = "gpu_layer" in settings.cluster.model_fields_set
+    if not settings.engine.gpus or (settings.provider == "kubernetes" and not said):
+        return "none"
+    return settings.cluster.gpu_layer
+
+
+def driver_from(settings: Settings) -> Literal["image", "operator"]:
+    """Who brings the driver of a pool's nodes."""
+    cluster = settings.cluster
+    return "operator" if cluster.gpu_layer == "operator" and cluster.operator.driver == "release" else "image"
+
+
+def shares_of(settings: Settings) -> int:
+    """Pods that may have a share of one GPU: slices that MIG cuts, times those that take turns. Slices that are not
+    known count as one; a rule refuses them."""
+    sharing, gpu = settings.cluster.gpu_sharing, gpu_of(settings)
+    slices = gpu.mig.get(sharing.mig) if gpu is not None and sharing.mig is not None else None
+    return (slices.count if slices is not None else 1) * sharing.time_slices
 
 
 def replicas_of(settings: Settings) -> int:

@@ -26,6 +26,7 @@ from slipway.settings import (
     weights_rules,
 )
 from slipway.settings.finding import Finding, engine_is_open
+from slipway.settings.resolving import shares_of
 from slipway.settings.sections import Settings
 from slipway.units import MIB, BadValueError, about_bytes, format_duration
 from slipway.windows import check_cron, check_length, check_zone
@@ -204,7 +205,11 @@ def gpus(settings: Settings) -> Iterator[Finding]:
     elif chosen.tensor_parallel > max(chosen.gpus, 1):
         what = f"tensor_parallel {chosen.tensor_parallel} is more than the {chosen.gpus} GPUs of a host"
         yield Finding(("engine", "tensor_parallel"), what, "Raise gpus or lower tensor_parallel", used)
-    elif settings.driver.mig is None and chosen.gpus and chosen.replicas * chosen.tensor_parallel > chosen.gpus:
+    elif (
+        settings.driver.mig is None
+        and chosen.gpus
+        and chosen.replicas * chosen.tensor_parallel > chosen.gpus * shares_of(settings)
+    ):
         needed = chosen.replicas * chosen.tensor_parallel
         what = (
             f"{chosen.replicas} replicas of {chosen.tensor_parallel} GPUs need {needed}, and a host has {chosen.gpus}"

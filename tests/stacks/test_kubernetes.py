@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,27 @@ def test_a_replica_of_several_nodes_is_made_after_all_that_it_mounts_and_before_
         assert len(group.inputs["spec"]["leaderWorkerTemplate"][template]["metadata"]["annotations"][SECRETS]) == 16
     scaler = next(one for one in graph.resources if one.name == "ScaledObject/test")
     assert [name for name in scaler.dependencies if name.endswith("LeaderWorkerSet/test-group")]
+
+
+def with_chart(chart: Path, sha256: str) -> str:
+    operator = f"operator: {{chart: {chart}, sha256: '{sha256}', "
+    return (CLUSTERS / "operator.yaml").read_text().replace("operator: {", operator, 1)
+
+
+@pytest.mark.usefixtures("kubeconfig")
+def test_the_operator_is_installed_from_the_chart_that_is_pinned(run: Run, tmp_path: Path) -> None:
+    chart = tmp_path / "gpu-operator.tgz"
+    chart.write_bytes(b"a chart")
+    graph = run(with_chart(chart, hashlib.sha256(b"a chart").hexdigest()))
+    (release,) = graph.of("kubernetes:helm.sh/v3:Release")
+    assert (release.inputs["namespace"], release.inputs["chart"]) == ("slipway-test-gpu", str(chart))
+    assert release.inputs["values"]["driver"]["version"] == "580.159.03"
+    said = refusal(run, with_chart(chart, "0" * 64))
+    assert f"the chart {chart} is another one: its SHA-256 is {hashlib.sha256(b'a chart').hexdigest()}" in said
+    chart.unlink()
+    assert f"the chart {chart} cannot be read: No such file" in refusal(run, with_chart(chart, "0" * 64))
+
+
+@pytest.mark.usefixtures("kubeconfig")
+def test_whoever_installs_the_operator_elsewhere_is_not_given_a_second_one(run: Run) -> None:
+    assert not run((CLUSTERS / "operator.yaml").read_text()).of("kubernetes:helm.sh/v3:Release")

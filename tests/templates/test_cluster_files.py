@@ -8,7 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
 
+from slipway.gpu_layer import operator_values
 from slipway.manifests import objects
 from slipway.plan_types import Plan
 from tests.support.golden import check_golden
@@ -19,6 +21,7 @@ OF_THE_CLUSTER = ("Namespace", "PriorityClass")
 
 
 def kinds(plan: Plan) -> dict[str, dict[str, Any]]:
+    """One object of each kind; of several, the last that is rendered."""
     return {item["kind"]: item for item in objects(rendered(plan))}
 
 
@@ -56,8 +59,15 @@ def pod(plan: Plan) -> dict[str, Any]:
     return found
 
 
+def own(plan: Plan) -> list[dict[str, Any]]:
+    """What is in the namespace that serves."""
+    assert plan.cluster is not None
+    found = objects(rendered(plan))
+    return [item for item in found if item["metadata"].get("namespace") == plan.cluster.namespace]
+
+
 def pods(plan: Plan) -> list[dict[str, Any]]:
-    return [pod["spec"] for item in objects(rendered(plan)) for pod in templates(item)]
+    return [pod["spec"] for item in own(plan) for pod in templates(item)]
 
 
 def containers(spec: dict[str, Any]) -> list[dict[str, Any]]:
@@ -86,8 +96,8 @@ def test_every_volume_is_there_and_mounted(plan: Plan) -> None:
 
 
 def test_every_pod_has_a_policy_and_a_priority_of_the_stack(plan: Plan) -> None:
-    found = objects(rendered(plan))
-    classes = {item["metadata"]["name"] for item in found if item["kind"] == "PriorityClass"}
+    classes = {item["metadata"]["name"] for item in objects(rendered(plan)) if item["kind"] == "PriorityClass"}
+    found = own(plan)
     wanted = [item["spec"]["podSelector"] for item in found if item["kind"] == "NetworkPolicy"]
     for template in (pod for item in found for pod in templates(item)):
         assert template["spec"]["priorityClassName"] in classes
@@ -97,11 +107,11 @@ def test_every_pod_has_a_policy_and_a_priority_of_the_stack(plan: Plan) -> None:
 
 def test_objects_are_of_one_namespace_and_have_their_own_names(plan: Plan) -> None:
     assert plan.cluster is not None
-    found = objects(rendered(plan))
+    found, gpu = objects(rendered(plan)), plan.cluster.gpu
     for item in found:
         if item["kind"] not in OF_THE_CLUSTER:
-            assert item["metadata"]["namespace"] == plan.cluster.namespace
-    names = [(item["kind"], item["metadata"]["name"]) for item in found]
+            assert item["metadata"]["namespace"] in (plan.cluster.namespace, gpu.namespace if gpu else None)
+    names = [(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]) for item in found]
     assert len(set(names)) == len(names)
 
 
@@ -173,7 +183,7 @@ def test_pods_that_are_kept_apart_leave_a_node_to_change_with() -> None:
     (term,) = pod(plan)["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     labels = kinds(plan)["Deployment"]["spec"]["template"]["metadata"]["labels"]
     assert term["labelSelector"]["matchLabels"].items() <= labels.items()
-    assert kinds(plan)["Deployment"]["spec"]["strategy"]["rollingUpdate"]["maxSurge"] == 1
+    assert kinds(plan)["Deployment"]["spec"]["strategy"]["rollingUpdate"]["maxSurge"] == "25%"
     text = (FILES / "embedding.yaml").read_text().replace("replicas: 2", "replicas: 3")
     assert kinds(plan_of(text))["Deployment"]["spec"]["strategy"]["rollingUpdate"]["maxSurge"] == 0
 
@@ -203,3 +213,56 @@ def test_the_controller_of_groups_gets_a_name_for_its_own_service() -> None:
     assert found["LeaderWorkerSet"]["metadata"]["name"] != found["Service"]["metadata"]["name"]
     target = found["ScaledObject"]["spec"]["scaleTargetRef"]
     assert (target["kind"], target["name"]) == ("LeaderWorkerSet", found["LeaderWorkerSet"]["metadata"]["name"])
+
+
+def gpu_pods(plan: Plan) -> dict[str, dict[str, Any]]:
+    found = [item for item in objects(rendered(plan)) if item["kind"] == "DaemonSet"]
+    return {item["metadata"]["name"]: item["spec"]["template"] for item in found}
+
+
+@pytest.mark.parametrize("name", ["eight-gpus", "shared-gpus"])
+def test_what_sees_the_devices_of_a_node_sees_nothing_else_of_it(name: str) -> None:
+    found = gpu_pods(case(name))
+    assert set(found) == {"device-plugin", "dcgm-exporter"}
+    for template in found.values():
+        spec = template["spec"]
+        (container,) = spec["containers"]
+        paths = [volume["hostPath"]["path"] for volume in spec["volumes"] if "hostPath" in volume]
+        assert [path.startswith("/var/lib/kubelet/") for path in paths] == [True]
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert spec["automountServiceAccountToken"] is False
+        assert "@sha256:" in container["image"]
+
+
+def test_turns_on_a_gpu_are_counted_by_plugin_and_plan_alike() -> None:
+    plan = case("shared-gpus")
+    (config,) = [item for item in objects(rendered(plan)) if item["metadata"]["name"] == "slipway-prod-gpu-sharing"]
+    sharing = yaml.safe_load(config["data"]["slipway"])["sharing"]["timeSlicing"]["resources"]
+    assert sharing == [{"name": "nvidia.com/gpu", "replicas": 4}]
+    assert plan.cluster is not None
+    assert (plan.cluster.replicas, plan.cluster.pod.surge) == (8, False)
+
+
+def test_to_look_at_slices_takes_a_capability() -> None:
+    plan = case("shared-gpus")
+    assert plan.cluster is not None
+    assert plan.cluster.gpu is not None
+    cut = replace(plan, cluster=replace(plan.cluster, gpu=replace(plan.cluster.gpu, mig="1g.10gb")))
+    (plugin,) = gpu_pods(cut)["device-plugin"]["spec"]["containers"]
+    assert plugin["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["SYS_ADMIN"]}
+    assert {"name": "MIG_STRATEGY", "value": "single"} in plugin["env"]
+
+
+def test_an_operator_installs_the_driver_of_the_release_where_the_image_has_none() -> None:
+    plan = case("operator")
+    assert plan.cluster is not None
+    layer = plan.cluster.gpu
+    assert layer is not None
+    assert layer.operator is not None
+    values = operator_values(layer, layer.operator, "monitoring")
+    assert values["driver"] == {"enabled": True, "version": "580.159.03", "kernelModuleType": "open"}
+    assert values["toolkit"]["enabled"] is True
+    assert values["dcgmExporter"]["serviceMonitor"] == {"enabled": True}
+    there = operator_values(layer, replace(layer.operator, driver=None), None)
+    assert (there["driver"], there["toolkit"]["enabled"]) == ({"enabled": False}, False)
+    assert there["toolkit"]["env"] == values["toolkit"]["env"]

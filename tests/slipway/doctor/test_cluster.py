@@ -25,8 +25,10 @@ from slipway.plan_types import ClusterPlan, Plan
 from slipway.units import GIB
 from tests.templates.clusters import case
 
-ONE = case("one-gpu")
-"""three pods of a GPU each, on four nodes, behind a Gateway, scaled and watched"""
+FOUND = case("one-gpu")
+assert FOUND.cluster is not None
+ONE = replace(FOUND, cluster=replace(FOUND.cluster, gpu_layer="plugin"))
+"""three pods of a GPU each, on four nodes, behind a Gateway, scaled and watched; the device plugin is the stack's"""
 CUSTOM = (*ROUTE, *SCALER, *MONITORING)
 NODE = Node("n1", True, cpus=8, memory=64 * GIB, storage=200 * GIB, gpus=1)
 SAID = ClusterAnswers(

@@ -1,0 +1,53 @@
+"""Parts of a cluster's plan that not every cluster has. Sizes are bytes, durations seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from slipway.desired import Image
+
+
+@dataclass(frozen=True)
+class OperatorPlan:
+    """NVIDIA's GPU operator. Without a chart, somebody else installs it, with the values that are rendered."""
+
+    driver: str | None
+    """version that it installs; None where the node image brings one"""
+    modules: str
+    """open or proprietary"""
+    chart: str | None = None
+    """path of the chart's archive"""
+    sha256: str | None = None
+    values: dict[str, Any] = field(default_factory=dict)
+    """more of the chart's values, over those that Slipway writes"""
+
+
+@dataclass(frozen=True)
+class GpuLayerPlan:
+    """What makes the GPUs of nodes something that pods can ask for. It is in a namespace of its own, because it sees
+    more of a node than pods that serve may."""
+
+    namespace: str
+    device_plugin: Image | None = None
+    dcgm_exporter: Image | None = None
+    operator: OperatorPlan | None = None
+    mig: str | None = None
+    """profile that GPUs are cut into"""
+    time_slices: int = 1
+    """pods that take turns on a GPU"""
+
+    @property
+    def mig_strategy(self) -> Literal["none", "single"]:
+        """single: a slice is asked for as a GPU is.
+        https://docs.nvidia.com/datacenter/cloud-native/kubernetes/latest/index.html"""
+        return "single" if self.mig else "none"
+
+    @property
+    def config(self) -> dict[str, Any] | None:
+        """The device plugin's configuration, where it is another than its own.
+        https://github.com/NVIDIA/k8s-device-plugin#shared-access-to-gpus"""
+        if self.time_slices == 1:
+            return None
+        resources = [{"name": "nvidia.com/gpu", "replicas": self.time_slices}]
+        return {"version": "v1", "sharing": {"timeSlicing": {"resources": resources}}}
