@@ -38,6 +38,14 @@ KINDS: dict[tuple[str, str], Any] = {
 WITH_PODS = ("DaemonSet", "Deployment", "LeaderWorkerSet")
 """kinds whose pods mount what else is made"""
 
+NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
+"""annotation of a Service: Pulumi would wait for pods behind it, which are made after it, and waited for themselves"""
+PATIENT = ("Namespace", "Deployment")
+"""kinds whose pods Pulumi waits for, while they start and while they end"""
+WAIT = 600
+"""seconds that Pulumi waits for anything where nothing else is said:
+https://www.pulumi.com/registry/packages/kubernetes/api-docs/apps/v1/deployment/"""
+
 SECRETS = "slipway.dev/secrets"
 """annotation of pods that changes with what they mount from Secrets, which no program in them reads again"""
 
@@ -122,6 +130,12 @@ class ClusterService(pulumi.ComponentResource):
             _annotate(item, digest)
         name = f"{kind}/{metadata['name']}"
         opts = self._after(depends_on)
+        if kind == "Service":
+            metadata = metadata | {"annotations": metadata.get("annotations", {}) | NOT_AWAITED}
+        if kind in PATIENT:
+            opts = pulumi.ResourceOptions.merge(
+                opts, pulumi.ResourceOptions(custom_timeouts=_timeouts(self._args.wanted))
+            )
         if self._serves(item) and self._args.wanted.scaler is not None:
             opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=["spec.replicas"]))
         made = KINDS.get((api, kind))
@@ -188,6 +202,14 @@ class ClusterService(pulumi.ComponentResource):
             opts=self._after(depends_on),
         )
         return made
+
+
+def _timeouts(wanted: ClusterPlan) -> pulumi.CustomTimeouts:
+    """Longer than all pods take one after another: `progressDeadlineSeconds` is what ends a change that hangs."""
+    pods = wanted.replicas if wanted.scaler is None else wanted.scaler.most
+    pod = wanted.pod
+    change = f"{WAIT + pods * (2 * pod.startup_seconds + WAIT + pod.grace_seconds)}s"
+    return pulumi.CustomTimeouts(create=change, update=change, delete=f"{WAIT + pod.grace_seconds}s")
 
 
 def _chart(wanted: ClusterPlan) -> str | None:
