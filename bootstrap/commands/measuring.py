@@ -1,4 +1,5 @@
-"""Measures the hosts of a stack, all at once: one script each, and the time. Nothing on them is changed."""
+"""Measures the hosts of a stack, all at once: one script each, and the time; then how fast a few of them reach each
+other, a pair at a time. Nothing on them is changed."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager
 
 from bootstrap.commands.status import CONNECT_DEADLINE, HOSTS_AT_ONCE
+from bootstrap.commands.throughput import measure_pairs
 from bootstrap.facts import MEASURES, Facts, Query, gather
 from bootstrap.log import NullLog
 from bootstrap.session import Command, Session
@@ -49,6 +51,11 @@ def measure_hosts(
         for done in as_completed(asked):
             found[asked[done]] = done.result()
             tell(f"{len(found)} of {len(connections)} hosts measured")
+    reached = [connection for connection in connections if isinstance(found[connection.name], HostMeasured)]
+    for name, throughput in measure_pairs(reached, opened, tell).items():
+        host = found[name]
+        if isinstance(host, HostMeasured):
+            found[name] = host.model_copy(update={"throughput": throughput})
     return tuple(found[connection.name] for connection in connections)
 
 

@@ -15,7 +15,7 @@ PINGS = 10
 
 _STAT = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
 """of /proc/stat, in jiffies; user has that of guests: https://www.kernel.org/doc/html/latest/filesystems/proc.html"""
-_COPIED = re.compile(r"^(\d+) bytes?.* copied, ([\d.e+-]+) s", re.MULTILINE)
+COPIED = re.compile(r"^(\d+) bytes?.* copied, ([\d.e+-]+) s", re.MULTILINE)
 _PING = re.compile(r"(\d+) packets transmitted, (\d+) (?:packets )?received")
 _RTT = re.compile(r"min/avg/max/mdev = [\d.]+/([\d.]+)/[\d.]+/([\d.]+) ms")
 
@@ -70,7 +70,7 @@ def _parse_disk(text: str) -> dict[str, Any]:
         return {"disk": {"path": path, "state": "missing"}}
     size, _, rest = rest.partition("\n")
     singles, _, whole = rest.partition("--\n")
-    copied = _COPIED.search(whole)
+    copied = COPIED.search(whole)
     if copied is None:
         said = (whole.strip() or singles.strip()).splitlines()
         return {"disk": {"path": path, "state": "failed", "size": int(size), "said": said[0] if said else "no reason"}}
@@ -81,7 +81,7 @@ def _parse_disk(text: str) -> dict[str, Any]:
             "size": int(size),
             "read": int(copied[1]),
             "seconds": float(copied[2]),
-            "latencies": [float(match[2]) for match in _COPIED.finditer(singles)],
+            "latencies": [float(match[2]) for match in COPIED.finditer(singles)],
         }
     }
 

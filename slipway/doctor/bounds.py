@@ -19,6 +19,10 @@ READ_LATENCY = READ_AHEAD / READ_RATE
 """seconds for one read: above it, a file that is read through its mapping, as llama.cpp does, comes slower than
 READ_RATE, whatever the disk could do at once"""
 
+NETWORK_RATE = READ_RATE
+"""bytes a second between two hosts: from it on, weights that a mirror in their network has come as fast as from the
+slowest disk that is planned with"""
+
 JITTER = 0.005
 """seconds of mean deviation. An assumption: within one network it is a tenth of that; it adds to when each token of a
 stream arrives"""

@@ -73,6 +73,23 @@ class Pings(Measured):
     pings: tuple[Ping, ...] = ()
 
 
+class Throughput(Measured):
+    """Zeros that one host sent to another, as that one counted them. `state` is closed where nothing came through, and
+    absent where the host has no perl to listen with."""
+
+    peer: str
+    """name of the one that received"""
+    state: Literal["measured", "closed", "absent", "failed"]
+    received: int = 0
+    seconds: float = 0.0
+    said: str = ""
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second."""
+        return self.received / self.seconds if self.seconds else 0.0
+
+
 class PcieLink(Measured):
     """A GPU's link as sysfs has it: speeds in GT/s, widths in lanes; None where it says nothing, as in most guests."""
 
@@ -131,6 +148,8 @@ class HostMeasured(Measured):
     cpu: Cpu
     disk: DiskReads
     network: Pings
+    throughput: Throughput | None = None
+    """to one other host; None where it was not asked to send"""
     links: tuple[PcieLink, ...] = ()
     states: GpuStates = GpuStates()
     gpu_names: tuple[str, ...] = ()

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from slipway.doctor.measured import Clock, Cpu, DiskReads, GpuState, GpuStates, HostMeasured, PcieLink, Ping, Pings
+from slipway.doctor.measured import (
+    Clock,
+    Cpu,
+    DiskReads,
+    GpuState,
+    GpuStates,
+    HostMeasured,
+    PcieLink,
+    Ping,
+    Pings,
+    Throughput,
+)
 from slipway.plan import make_plan, with_placeholders
 from slipway.plan_types import Plan
 from slipway.releases import load_lock, load_release
@@ -52,6 +63,7 @@ CPU_HOST = HostMeasured(
         path="/m", state="read", size=98_362_432, read=98_362_432, seconds=0.2, latencies=(0.0001, 0.0002, 0.0009)
     ),
     network=Pings(pings=(Ping(address="10.0.0.2", sent=10, received=10, mean=0.0003, jitter=0.0001),)),
+    throughput=Throughput(peer="h2", state="measured", received=256 * 2**20, seconds=0.25),
     clock=Clock(synchronized=True),
     offset=0.01,
     offset_error=0.02,

@@ -35,10 +35,12 @@ def test_a_host_that_is_well() -> None:
         "disk throughput": "ok",
         "disk latency": "ok",
         "jitter to 10.0.0.2": "ok",
-        "network throughput": "not asked",
+        "throughput to h2": "ok",
         "time": "ok",
     }
     assert found["disk throughput"].cost == "93.8 MiB load in 0.2 s"
+    assert found["throughput to h2"].found == "1074 MB/s (256.0 MiB in 0.2 s)"
+    assert found["throughput to h2"].cost == "weights from a mirror there take 0.1 s"
     assert exit_code(found.values()) == 0
 
 
@@ -99,6 +101,30 @@ def test_what_is_off(update: dict[str, Any], name: str, verdict: str, cost: str)
 def test_jitter_and_loss(ping: Ping, verdict: str) -> None:
     host = CPU_HOST.model_copy(update={"network": Pings(pings=(ping,))})
     assert checks(CPU, host)["jitter to p"].verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("update", "verdict", "said", "cost"),
+    [
+        (
+            {"seconds": 10.0},
+            "off",
+            "27 MB/s (256.0 MiB in 10.0 s)",
+            "weights from a mirror there take 3.7 s, and 2 s at the bound",
+        ),
+        ({"state": "closed"}, "not asked", "nothing comes through", ""),
+        ({"state": "absent"}, "not asked", "h2 has no perl", ""),
+        ({"state": "failed", "said": "Address already in use"}, "no answer", "no figure came back: Address", ""),
+        ({"received": 0}, "no answer", "no figure came back: nothing was received", ""),
+    ],
+)
+def test_throughput(update: dict[str, Any], verdict: str, said: str, cost: str) -> None:
+    found = checks(CPU, changed(CPU_HOST, {"throughput": update}))["throughput to h2"]
+    assert (found.verdict, found.found.startswith(said), found.cost) == (verdict, True, cost)
+
+
+def test_a_host_that_was_not_asked_to_send() -> None:
+    assert not any("throughput to" in name for name in checks(CPU, CPU_HOST.model_copy(update={"throughput": None})))
 
 
 def test_an_engine_that_is_told_of_its_nodes() -> None:
