@@ -175,11 +175,8 @@ def _versions_asked(apis: _Apis, wanted: CloudWanted, *, lacking: bool) -> tuple
 
 
 def _versions(container: Api, wanted: CloudWanted) -> tuple[str, ...]:
-    """Versions of a control plane: those of the wanted release channel, or those of a cluster in none."""
-    found = _served(container, wanted)
-    if wanted.channel in ("", "UNSPECIFIED"):
-        return tuple(map(str, found["validMasterVersions"]))
-    channels = {str(channel["channel"]): channel for channel in found["channels"]}
+    """Versions of a control plane in the wanted release channel."""
+    channels = {str(channel["channel"]): channel for channel in _served(container, wanted)["channels"]}
     return tuple(map(str, channels[wanted.channel]["validVersions"]))
 
 

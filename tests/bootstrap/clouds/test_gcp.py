@@ -70,7 +70,7 @@ WANTED = CloudWanted(
     account="acme-models",
     gpu="nvidia-l4",
 )
-POOL = replace(WANTED, image="1.33.5-gke.1080000", addresses=0, balancers=0, version="1.33", channel="UNSPECIFIED")
+POOL = replace(WANTED, image="1.33.5-gke.1080000", addresses=0, balancers=0, version="1.33", channel="REGULAR")
 TODAY = date(2026, 12, 1)
 
 
@@ -141,7 +141,7 @@ def test_a_node_pool(api: StubApi, waits: Waits) -> None:
 @pytest.mark.parametrize(
     ("update", "name", "verdict", "said"),
     [
-        ({"version": "1.31"}, "Kubernetes", "off", "it has 1.34, 1.33"),
+        ({"version": "1.31"}, "Kubernetes", "off", "it has 1.33"),
         ({"version": "1.33", "channel": "STABLE"}, "Kubernetes", "off", "it has 1.32"),
         ({"version": "1.30", "channel": "EXTENDED"}, "Kubernetes", "ok", "1.30.14-gke.1000000"),
         ({"channel": "NEW"}, "Kubernetes", "no answer", "what it answered is not what is documented"),

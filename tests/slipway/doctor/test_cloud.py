@@ -134,7 +134,7 @@ def test_what_a_stack_needs_of_google_cloud() -> None:
 def test_a_pool_needs_a_version_a_node_image_and_no_addresses() -> None:
     need = wanted(text=POOL)
     assert (need.servers, need.addresses, need.balancers, need.spot) == (2, 0, 0, 0)
-    assert (need.version, need.image, need.channel) == ("1.33", "1.33.5-gke.1080000", "UNSPECIFIED")
+    assert (need.version, need.image, need.channel) == ("1.33", "1.33.5-gke.1080000", "REGULAR")
     assert need.disk == 64 * GIB
     assert checks(need)["Kubernetes"].verdict == "not asked"
 
