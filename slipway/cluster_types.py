@@ -51,3 +51,25 @@ class GpuLayerPlan:
             return None
         resources = [{"name": "nvidia.com/gpu", "replicas": self.time_slices}]
         return {"version": "v1", "sharing": {"timeSlicing": {"resources": resources}}}
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """A file of requests that is answered by an engine of its own, when nobody needs the GPUs."""
+
+    image: Image
+    """has python3"""
+    claim: str
+    """PersistentVolumeClaim that holds the files"""
+    input: str
+    """path in the claim"""
+    output: str
+    silence_seconds: int
+    """until an answer that does not come is given up"""
+    cron: str | None = None
+    """when it goes on; None begins at once, and goes on until it is done"""
+    zone: str = "UTC"
+    seconds: int | None = None
+    """that it goes on each time"""
+    queue: str | None = None
+    """LocalQueue of Kueue"""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,6 +36,14 @@ class Flows:
 
 
 @dataclass(frozen=True)
+class Mounted:
+    """Files of a ConfigMap, and its name, which changes with them."""
+
+    name: str
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Config:
     """What a pod mounts under /etc/slipway, and the name of the ConfigMap with it."""
 
@@ -43,6 +51,8 @@ class Config:
     files: dict[str, str]
     serving: Flows
     """what a pod that serves may connect to"""
+    batch: Mounted | None
+    """what the pod of a batch mounts, where there is one"""
     fetching: Flows
     """what a pod that only fetches the model may connect to"""
 
@@ -96,11 +106,20 @@ def _config(
     if cluster.pod.claim is None:
         output, size = f"{plan.model.path}.part", plan.model.size
         files[CURL] = curl_transfer(output, size) if cluster.weights else curl_config(_source(plan), output, size, None)
-    digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:8]
+    batch = None
+    if cluster.batch is not None:
+        fetched = {name: files[name] for name in (*SCRIPTS[:1], CURL) if name in files}
+        script = _rendered(cluster_templates, ("batch.py",), {})
+        made_from = _digest([fetched, script, asdict(cluster.batch), asdict(plan.engine)])
+        batch = Mounted(f"{cluster.name}-batch-{made_from}", fetched | script)
     fetching = _model_flow(plan, cluster)
     sending = plan.collector.otlp_endpoint
     serving = fetching if sending is None else {_port(sending): f"metrics, to {sending}"} | fetching
-    return Config(f"{cluster.name}-{digest}", files, _flows(serving), _flows(fetching))
+    return Config(f"{cluster.name}-{_digest(files)}", files, _flows(serving), batch, _flows(fetching))
+
+
+def _digest(made_from: object) -> str:
+    return hashlib.sha256(json.dumps(made_from, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 
 def _rendered(templates: Mapping[str, str], names: Sequence[str], context: Mapping[str, Any]) -> dict[str, str]:

@@ -29,7 +29,7 @@ from slipway.hosting import needs
 from slipway.limits import Limits
 from slipway.models import ResolvedModel
 from slipway.plan_types import CollectorPlan, EnginePlan, HostPlan, Plan, ProxyPlan, ReplicaPlan, ScalingPlan
-from slipway.pods import pod_plan
+from slipway.pods import batch_plan, pod_plan
 from slipway.pools import cluster_plan, dns_label, namespace_of
 from slipway.releases import GpuWish, Lock, Release, check_lock, gpu_desired
 from slipway.rollout import Policy, plan_waves
@@ -96,7 +96,8 @@ def make_plan(
     if settings.kind == "node-pool":
         pod = pod_plan(settings, engine, file, gate, drain)
         gpu = gpu_layer_plan(settings, release, namespace_of(settings, stack), needed.named)
-        cluster = cluster_plan(settings, stack, pod, _scaling(advice), gpu)
+        batch = batch_plan(settings, engine, needed.named)
+        cluster = cluster_plan(settings, stack, pod, _scaling(advice), gpu=gpu, batch=batch)
     return Plan(
         stack=stack,
         provider=settings.provider,

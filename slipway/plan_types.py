@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from slipway.cluster_types import GpuLayerPlan
+from slipway.cluster_types import BatchPlan, GpuLayerPlan
 from slipway.desired import Drain, HealthGate, HostDesired, Image, ModelFile, Window
 from slipway.limits import Limits
 
@@ -251,6 +251,7 @@ class ClusterPlan:
     """namespace of the Prometheus operator that scrapes the pods"""
     gpu: GpuLayerPlan | None = None
     """what the stack installs of it"""
+    batch: BatchPlan | None = None
     apart: bool = False
     """whether no node may have two pods that serve"""
     nodes_per_replica: int = 1
@@ -265,7 +266,10 @@ class ClusterPlan:
     @property
     def fetchers(self) -> tuple[str, ...]:
         """Names of pods besides those that serve, by app.kubernetes.io/name, that fetch the model."""
-        return ("slipway-worker",) if self.nodes_per_replica > 1 else ()
+        return (
+            *(("slipway-worker",) if self.nodes_per_replica > 1 else ()),
+            *(("slipway-batch",) if self.batch is not None else ()),
+        )
 
     @property
     def workload(self) -> tuple[str, str, str]:

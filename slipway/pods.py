@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
-from slipway.desired import Drain, HealthGate, ModelFile
+from slipway.cluster_types import BatchPlan
+from slipway.desired import Drain, HealthGate, Image, ModelFile
 from slipway.errors import PlanError
 from slipway.model_sources import parse_source
 from slipway.plan_types import EnginePlan, PodPlan
@@ -75,3 +77,21 @@ def _surge(settings: Settings, engine: EnginePlan) -> bool:
         return True
     places = nodes * (settings.engine.gpus * shares_of(settings) // engine.gpus_per_replica)
     return places >= (replicas + 1) * settings.cluster.nodes_per_replica
+
+
+def batch_plan(settings: Settings, engine: EnginePlan, image: Callable[[str], Image]) -> BatchPlan | None:
+    """`image` finds one by its name in the release. The engine's own has Python where the engine is written in it."""
+    wanted = settings.cluster.batch
+    if wanted is None:
+        return None
+    return BatchPlan(
+        image=image("batch") if "batch" in settings.cluster.images else engine.image,
+        claim=wanted.claim,
+        input=wanted.input,
+        output=wanted.output,
+        silence_seconds=int(wanted.silence),
+        cron=wanted.cron,
+        zone=wanted.zone,
+        seconds=math.ceil(wanted.time) if wanted.time is not None else None,
+        queue=wanted.queue,
+    )

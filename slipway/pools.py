@@ -7,7 +7,7 @@ import json
 import math
 import re
 
-from slipway.cluster_types import GpuLayerPlan
+from slipway.cluster_types import BatchPlan, GpuLayerPlan
 from slipway.plan_types import ClusterPlan, PodPlan, PoolPlan, RoutePlan, ScalerPlan, ScalingPlan, Taint
 from slipway.settings import Settings
 from slipway.settings.resolving import cloud_of, driver_from, gpu_layer_of, offer_of, replicas_of
@@ -30,7 +30,13 @@ def namespace_of(settings: Settings, stack: str) -> str:
 
 
 def cluster_plan(
-    settings: Settings, stack: str, pod: PodPlan, scaling: ScalingPlan | None, gpu: GpuLayerPlan | None = None
+    settings: Settings,
+    stack: str,
+    pod: PodPlan,
+    scaling: ScalingPlan | None,
+    *,
+    gpu: GpuLayerPlan | None = None,
+    batch: BatchPlan | None = None,
 ) -> ClusterPlan:
     """The cluster and the pool of `kind: node-pool`.
 
@@ -48,6 +54,7 @@ def cluster_plan(
         replicas=replicas_of(settings),
         gpu_layer=gpu_layer_of(settings),
         gpu=gpu,
+        batch=batch,
         context=cluster.context,
         kubeconfig=cluster.kubeconfig,
         version=cluster.version,

@@ -29,13 +29,15 @@ KINDS: dict[tuple[str, str], Any] = {
     ("v1", "Service"): kubernetes.core.v1.Service,
     ("apps/v1", "DaemonSet"): kubernetes.apps.v1.DaemonSet,
     ("apps/v1", "Deployment"): kubernetes.apps.v1.Deployment,
+    ("batch/v1", "CronJob"): kubernetes.batch.v1.CronJob,
+    ("batch/v1", "Job"): kubernetes.batch.v1.Job,
     ("networking.k8s.io/v1", "NetworkPolicy"): kubernetes.networking.v1.NetworkPolicy,
     ("policy/v1", "PodDisruptionBudget"): kubernetes.policy.v1.PodDisruptionBudget,
     ("scheduling.k8s.io/v1", "PriorityClass"): kubernetes.scheduling.v1.PriorityClass,
 }
 """what Kubernetes itself has; all else is a custom resource"""
 
-WITH_PODS = ("DaemonSet", "Deployment", "LeaderWorkerSet")
+WITH_PODS = ("CronJob", "DaemonSet", "Deployment", "Job", "LeaderWorkerSet")
 """kinds whose pods mount what else is made"""
 
 NOT_AWAITED = {"pulumi.com/skipAwait": "true"}

@@ -149,5 +149,10 @@ def _cluster_rows(cluster: ClusterPlan) -> Iterator[tuple[str, str]]:
         yield "", f"each spread over {cluster.nodes_per_replica} nodes"
     if cluster.apart:
         yield "", "never two on one node"
+    batch = cluster.batch
+    if batch is not None:
+        when = f"at {batch.cron} ({batch.zone})" if batch.cron else "from now on"
+        until = f", for {format_duration(batch.seconds)} each time" if batch.seconds else ""
+        yield "batch", f"{batch.input} of claim {batch.claim}, {when}{until}; answers in {batch.output}"
     wait = f"{pod.settle_seconds} s to be left alone + {pod.drain_seconds} s for open requests"
     yield "", f"end: {wait} + the rest to stop = {pod.grace_seconds} s"

@@ -10,10 +10,11 @@ from slipway.models import Sha256
 from slipway.settings import base
 from slipway.settings.base import Section
 from slipway.settings.driver import Profile
-from slipway.units import Bytes
+from slipway.units import Bytes, Duration, parse_duration
 
 Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 Context = Annotated[str, StringConstraints(pattern=r"^\S{1,253}$")]
+ClaimPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$")]
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 KubernetesVersion = Annotated[str, StringConstraints(pattern=r"^1\.[0-9]{2}(\.[0-9]+)?$")]
 LabelKey = Annotated[
@@ -64,6 +65,27 @@ class GatewaySettings(Section):
     """Its namespace; that of the pods when left out."""
     hostname: base.Address | None = None
     """Name that clients use; every name of the Gateway when left out."""
+
+
+class BatchSettings(Section):
+    """A file of requests, as OpenAI's batch API takes it, that an engine of its own answers at low priority."""
+
+    claim: Namespace
+    """A PersistentVolumeClaim that holds the requests, and gets the answers."""
+    input: ClaimPath
+    """The requests: a file in the claim, an object a line."""
+    output: ClaimPath
+    """The answers: a file in the claim. What is in it already is not asked again."""
+    silence: Duration = Field(default=parse_duration("1h"), json_schema_extra={"default": "1h"})
+    """Longest wait for one answer."""
+    cron: str | None = None
+    """When it goes on, as five fields of cron: "0 22 * * *" for every night at ten. It begins at once when left out."""
+    zone: str = "UTC"
+    """Time zone that cron is meant in, such as Europe/Helsinki."""
+    time: Duration | None = None
+    """How long it goes on each time; until it is done when left out."""
+    queue: Namespace | None = None
+    """LocalQueue of Kueue that lets it begin."""
 
 
 class GpuSharingSettings(Section):
@@ -130,6 +152,7 @@ class ClusterSettings(Section):
     """Memory that one pod asks for; computed from the model when left out."""
     scaling: ScalingSettings | None = None
     """Scale the pods; their number stays as it is when left out."""
+    batch: BatchSettings | None = None
     gateway: GatewaySettings | None = None
     """Route to the pods through a Gateway."""
     clients: tuple[dict[LabelKey, LabelValue], ...] = ({},)

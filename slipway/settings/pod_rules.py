@@ -10,7 +10,8 @@ from slipway.models import catalogue
 from slipway.settings.finding import Finding, engine_is_open
 from slipway.settings.resolving import GPU_LABEL, gpu_of
 from slipway.settings.sections import Settings
-from slipway.units import MIB, about_bytes
+from slipway.units import MIB, BadValueError, about_bytes, format_duration
+from slipway.windows import check_cron, check_length, check_zone
 
 OVER_NODES = ("vllm", "sglang")
 """engines that spread a replica over nodes. llama.cpp has an RPC backend, "fragile and insecure" to its own makers:
@@ -102,4 +103,32 @@ def operator(settings: Settings) -> Iterator[Finding]:
         yield Finding((*where, "sha256"), "a chart is pinned by its SHA-256, and one of the two is missing", fix)
 
 
-RULES: tuple[Callable[[Settings], Iterator[Finding]], ...] = (several_nodes, weights_fit, sharing, operator)
+def batch(settings: Settings) -> Iterator[Finding]:
+    chosen, where, images = settings.cluster.batch, ("cluster", "batch"), settings.cluster.images
+    if settings.kind != "node-pool" or chosen is None:
+        return
+    if chosen.input == chosen.output:
+        yield Finding((*where, "output"), "the answers would be written over the requests", "Write another file")
+    if settings.engine.name not in OVER_NODES and "batch" not in images and not engine_is_open(settings):
+        what = f"the image of {settings.engine.name} has no Python, which puts the requests to the engine"
+        fix = "Add slipway:cluster.images.batch: an image with python3, by digest, such as docker.io/library/python"
+        yield Finding(where, what, fix, (("engine", "name"), ("cluster", "images")))
+    if settings.cluster.nodes_per_replica > 1:
+        what = "a batch runs in one pod, and a replica is spread over several nodes"
+        yield Finding(where, what, "Take it out: put the requests to the service", (("cluster", "nodes_per_replica"),))
+    checks: list[tuple[str, Callable[[], None]]] = [("zone", lambda: check_zone(chosen.zone))]
+    if chosen.cron is not None:
+        checks.append(("cron", lambda: check_cron(chosen.cron or "")))
+    if chosen.time is not None:
+        checks.append(("time", lambda: check_length(chosen.time or 0)))
+    for field, check in checks:
+        try:
+            check()
+        except BadValueError as error:
+            yield Finding((*where, field), error.what, error.fix)
+    if chosen.silence < 1 or chosen.silence != int(chosen.silence):
+        what = f"{format_duration(chosen.silence)} is not a whole number of seconds, 1 or more"
+        yield Finding((*where, "silence"), what, 'Write one, such as "1h"')
+
+
+RULES: tuple[Callable[[Settings], Iterator[Finding]], ...] = (several_nodes, weights_fit, sharing, operator, batch)

@@ -189,9 +189,11 @@ def test_pods_that_are_kept_apart_leave_a_node_to_change_with() -> None:
 
 
 def test_pods_that_serve_displace_nobody_who_said_nothing(plan: Plan) -> None:
-    (found,) = [item for item in objects(rendered(plan)) if item["kind"] == "PriorityClass"]
-    assert pod(plan)["priorityClassName"] == found["metadata"]["name"]
-    assert found["value"] == 0
+    found = [item for item in objects(rendered(plan)) if item["kind"] == "PriorityClass"]
+    values = {item["metadata"]["name"]: item["value"] for item in found}
+    mine = pod(plan)["priorityClassName"]
+    assert values.pop(mine) == 0
+    assert all(value < 0 for value in values.values()), "they give way to pods that serve"
 
 
 def test_nodes_of_a_replica_differ_in_what_they_serve_only() -> None:
@@ -266,3 +268,23 @@ def test_an_operator_installs_the_driver_of_the_release_where_the_image_has_none
     there = operator_values(layer, replace(layer.operator, driver=None), None)
     assert (there["driver"], there["toolkit"]["enabled"]) == ({"enabled": False}, False)
     assert there["toolkit"]["env"] == values["toolkit"]["env"]
+
+
+def test_a_batch_that_cannot_be_changed_has_what_it_is_made_from_in_its_name() -> None:
+    plan = case("batch")
+    assert plan.cluster is not None
+    assert plan.cluster.batch is not None
+    once = replace(plan, cluster=replace(plan.cluster, batch=replace(plan.cluster.batch, cron=None)))
+    other = replace(once, engine=replace(once.engine, argv=(*once.engine.argv, "--seed", "7")))
+    assert kinds(once)["Job"]["metadata"]["name"] != kinds(other)["Job"]["metadata"]["name"]
+    assert kinds(once)["Job"]["metadata"]["annotations"] == {"pulumi.com/skipAwait": "true"}
+    assert kinds(plan)["CronJob"]["metadata"]["name"] == "prod-batch"
+
+
+def test_the_service_does_not_find_a_batch_and_its_engine_ends_with_it() -> None:
+    job = kinds(case("batch"))["CronJob"]["spec"]["jobTemplate"]["spec"]
+    assert job["template"]["metadata"]["labels"]["app.kubernetes.io/name"] == "slipway-batch"
+    spec = job["template"]["spec"]
+    (engine,) = [one for one in spec["initContainers"] if one["name"] == "engine"]
+    assert (engine["restartPolicy"], spec["restartPolicy"]) == ("Always", "Never")
+    assert job["podFailurePolicy"]["rules"][0]["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
