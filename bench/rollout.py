@@ -4,8 +4,15 @@
 
 The parts of a host are drain, install (everything that changes what is on it), reboot and load (from the start of its
 engines until it serves), as the provider plugin measured them. The hosts of a wave change side by side and waves one
-after the other, so the sum is over the waves, of the slowest host in each. What the roll-out takes besides is Pulumi's
-start, connections, facts, verification, the service's check and the gates, which do not bake here.
+after the other, so the sum is over the waves, of the slowest host in each. What the roll-out takes besides is printed:
+
+    start     of Pulumi, the program and the plugin, until the first host begins
+    hosts     their time in none of the parts: connecting, the first facts, verification
+    services  sending the bundle, restarting what has the release's name in it, the health gate with its completions
+    gates     between the waves; they do not bake here
+    rest      what Pulumi does between these and at its end
+
+Of hosts and services it is that of the host whose service was done last in its wave.
 
 System containers; GPUs and NVIDIA's packages are stubs (tests/support/nvidia). Building the driver's modules, which
 took 6 minutes on 2 cores (`slipway plan --to`), is a wait of `--build` seconds in them; with 0 the parts are so short
@@ -46,11 +53,38 @@ def critical(hosts: Sequence[HostRolled]) -> float:
     return sum(slowest.values())
 
 
+def besides(rolled: Rolled) -> dict[str, float]:
+    """What a roll-out took besides the sum of its parts, in seconds."""
+
+    def took(kind: str, name: str) -> float:
+        begin, end = rolled.spans.get((kind, name), (0.0, 0.0))
+        return end - begin
+
+    last: dict[int, HostRolled] = {}
+    for host in rolled.hosts:
+        before = last.get(host.wave)
+        if before is None or _done(rolled, host) > _done(rolled, before):
+            last[host.wave] = host
+    found = {
+        "start": min((begin for (kind, _), (begin, _) in rolled.spans.items() if kind == "Host"), default=0.0),
+        "hosts": sum(took("Host", host.name) - sum(parts(host.steps).values()) for host in last.values()),
+        "services": sum(took("Service", host.name) for host in last.values()),
+        "gates": sum(took(kind, name) for kind, name in rolled.spans if kind == "Gate"),
+    }
+    found["rest"] = rolled.run.seconds - critical(rolled.hosts) - sum(found.values())
+    return {name: round(seconds, 1) for name, seconds in found.items()}
+
+
+def _done(rolled: Rolled, host: HostRolled) -> float:
+    return max(rolled.spans.get((kind, host.name), (0.0, 0.0))[1] for kind in ("Host", "Service"))
+
+
 def table(rolled: Rolled) -> str:
     lines = [f"  {'wave':4}  {'host':9}" + "".join(f"{name:>10}" for name in (*NAMES, "sum", "out"))]
     for host in rolled.hosts:
         figures = [*parts(host.steps).values(), sum(parts(host.steps).values()), host.out]
         lines.append(f"  {host.wave:<4}  {host.name:9}" + "".join(f"{seconds:8.1f} s" for seconds in figures))
+    lines.append("  besides     " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in besides(rolled).items()))
     return "\n".join(lines)
 
 
@@ -69,6 +103,7 @@ def report(rounds: Sequence[Rolled], hosts: int, build: int) -> Report:
             "requests_answered": sum(len(rolled.load.answered) for rolled in rounds),
             "requests_failed": sum(len(rolled.load.failed) for rolled in rounds),
             "parts": [{host.name: parts(host.steps) for host in rolled.hosts} for rolled in rounds],
+            "besides": [besides(rolled) for rolled in rounds],
             "aim": {"ratio": AIM, "requests_failed": 0},
         },
     )

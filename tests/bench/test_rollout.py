@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from bench import rollout, rollout_demo
@@ -59,6 +61,18 @@ def test_parts_of_a_host() -> None:
 
 def test_a_wave_takes_as_long_as_its_slowest_host() -> None:
     assert rollout.critical(GOOD.hosts) == 20.0 + 23.0
+
+
+def test_what_it_takes_besides_is_of_who_is_done_last() -> None:
+    """61 s, of which 43 s are parts: demo-0's 20 s, then demo-1's 23 s beside demo-2's 20 s."""
+    spans = {
+        ("Host", "demo-0"): (5.0, 26.0), ("Service", "demo-0"): (26.0, 28.0), ("Gate", "wave-0"): (28.0, 29.0),
+        ("Host", "demo-1"): (30.0, 55.0), ("Service", "demo-1"): (55.0, 59.0),
+        ("Host", "demo-2"): (30.0, 51.0), ("Service", "demo-2"): (51.0, 54.0),
+    }  # fmt: skip
+    found = rollout.besides(dataclasses.replace(GOOD, spans=spans))
+    assert found == {"start": 5.0, "hosts": 1.0 + 2.0, "services": 2.0 + 4.0, "gates": 1.0, "rest": 3.0}
+    assert sum(found.values()) + 43.0 == GOOD.run.seconds
 
 
 def test_the_report_has_the_ratio_and_the_requests() -> None:

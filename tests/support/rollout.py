@@ -8,12 +8,15 @@ import re
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.support.gpu_stack import GpuStack
 from tests.support.pulumi import Run, Started
 from tests.support.traffic import Load, load
+
+Spans = dict[tuple[str, str], tuple[float, float]]
+"""(kind, name) of a resource that was changed → when Pulumi began with it and was done, in seconds since its start"""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Rolled:
     run: Run
     load: Load
     hosts: tuple[HostRolled, ...]
+    spans: Spans = field(default_factory=dict)
 
 
 def roll(stack: GpuStack, release: str, tell: Callable[[str], object]) -> Rolled:
@@ -50,7 +54,7 @@ def roll(stack: GpuStack, release: str, tell: Callable[[str], object]) -> Rolled
     before, (steps_before, _) = stack.releases(), stack.seconds_and_waves()
     stack.write(release=release)
     with load(stack.endpoints()) as met:
-        run = follow(stack.project.start("up"), tell)
+        run, spans = follow(stack.project.start("up"), tell)
     after, (steps, waves) = stack.releases(), stack.seconds_and_waves()
     errors = _errors(run)
     hosts = []
@@ -70,11 +74,12 @@ def roll(stack: GpuStack, release: str, tell: Callable[[str], object]) -> Rolled
                 said=errors.get(name, ""),
             )
         )
-    return Rolled(run, met, tuple(sorted(hosts, key=lambda host: (host.wave, host.name))))
+    return Rolled(run, met, tuple(sorted(hosts, key=lambda host: (host.wave, host.name))), spans)
 
 
-def follow(started: Started, tell: Callable[[str], object]) -> Run:
+def follow(started: Started, tell: Callable[[str], object]) -> tuple[Run, Spans]:
     """To the end of a run; `tell` hears each sentence as it is said. An interrupt lets the run end first."""
+    spans: Spans = {}
     try:
         position = 0
         while started.process.poll() is None:
@@ -85,7 +90,9 @@ def follow(started: Started, tell: Callable[[str], object]) -> Run:
                         if not line.endswith("\n"):
                             break  # the rest of it comes
                         position += len(line.encode())
-                        _tell(json.loads(line), tell)
+                        event = json.loads(line)
+                        _tell(event, tell)
+                        _note(event, time.monotonic() - started.begun, spans)
             time.sleep(0.2)
     except BaseException:
         started.interrupt()
@@ -94,7 +101,16 @@ def follow(started: Started, tell: Callable[[str], object]) -> Run:
         raise
     finally:
         done = started.wait()
-    return done
+    return done, spans
+
+
+def _note(event: dict[str, Any], now: float, spans: Spans) -> None:
+    begins = "resourcePreEvent" in event
+    metadata = (event.get("resourcePreEvent") or event.get("resOutputsEvent") or {}).get("metadata")
+    if metadata is None or metadata["op"] == "same":
+        return
+    key = (metadata["type"].rpartition(":")[2], metadata["urn"].rpartition("::")[2])
+    spans[key] = (now, now) if begins else (spans.get(key, (now, now))[0], now)
 
 
 def _tell(event: dict[str, Any], tell: Callable[[str], object]) -> None:
