@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory --no-builtin-rules
-.PHONY: help up down env install test test-quick check lock schema images rollout-demo clean-cache
+.PHONY: help up down env install test test-quick test-driver check lock schema images rollout-demo clean-cache
 
 # The exports of the local stack, for the recipes that run Pulumi.
 LOCAL_ENV = exports=$$(python3 -m tools.local_stack env) && eval "$$exports"
@@ -52,6 +52,15 @@ test: check ## run every check and every test (needs root)
 
 test-quick: check ## run every check, and the tests that need neither root nor Pulumi nor much time
 	@.venv/bin/pytest -q -m "not hosts and not pulumi and not slow"
+
+test-driver: ## build NVIDIA's real driver on a machine here: installed, put back, upgraded (needs root, takes its time)
+	@if [ "$$(id -u)" != 0 ]; then
+	  echo 'slipway: `make test-driver` needs root: it boots a system container here, and takes it away again. Run `sudo --preserve-env=PATH make test-driver`.' >&2
+	  exit 1
+	fi
+	tools/need.sh
+	tools/install.sh
+	.venv/bin/pytest -v -s tests/bootstrap/whole_driver.py
 
 check: install ## lint, format, types, layers
 	@.venv/bin/ruff check
