@@ -27,7 +27,7 @@ def _parse_cpu(text: str) -> dict[str, Any]:
     ticks = dict(zip(_STAT, (b - a for a, b in zip(first, last, strict=True)), strict=True))
     total = sum(ticks.values()) or 1
     heat = [int(value) for name, _, value in lines if name == "throttle" and value.strip()]
-    mhz, most = values.get("khz", ""), values.get("max_khz", "")
+    clocks = {name: values.get(f"{name}khz", "") for name in ("", "min_", "max_", "limit_")}
     return {
         "cpu": {
             "model": values.get("model", ""),
@@ -35,8 +35,8 @@ def _parse_cpu(text: str) -> dict[str, Any]:
             "flags": sorted(values.get("flags", "").split()),
             "nodes": max(1, int(values["nodes"])),
             "governor": values.get("governor", ""),
-            "mhz": int(mhz) / 1000 if mhz else None,
-            "max_mhz": int(most) / 1000 if most else None,
+            "driver": values.get("driver", ""),
+            **{f"{name}mhz": int(khz) / 1000 if khz else None for name, khz in clocks.items()},
             "busy": round((total - ticks["idle"] - ticks["iowait"] - ticks["steal"]) / total, 4),
             "steal": round(ticks["steal"] / total, 4),
             "throttled": heat[1] - heat[0] if len(heat) == 2 else None,
@@ -57,8 +57,9 @@ awk -F ': *' '/^(flags|Features)/ { print "flags=" $2; exit }' /proc/cpuinfo
 echo "cores=$(nproc)"
 echo "nodes=$(ls -d /sys/devices/system/node/node[0-9]* 2>/dev/null | wc -l)"
 cd /sys/devices/system/cpu/cpu0/cpufreq 2>/dev/null || exit 0
-echo "governor=$(cat scaling_governor 2>/dev/null)"
-echo "khz=$(cat scaling_cur_freq 2>/dev/null)"; echo "max_khz=$(cat cpuinfo_max_freq 2>/dev/null)" """,
+say() { echo "$1=$(cat "$2" 2>/dev/null)"; }
+say governor scaling_governor; say driver scaling_driver; say khz scaling_cur_freq
+say min_khz cpuinfo_min_freq; say max_khz cpuinfo_max_freq; say limit_khz scaling_max_freq""",
     _parse_cpu,
 )
 

@@ -30,6 +30,10 @@ stream arrives"""
 OFFSET = 1.0
 """seconds that clocks may differ. Logs and metrics of several hosts are put in order by them"""
 
+POWERSAVE_SCALES = ("intel_pstate", "amd-pstate-epp")
+"""drivers whose governor powersave follows the load. With every other it is the lowest clock there is, at all times:
+https://docs.kernel.org/admin-guide/pm/cpufreq.html, intel_pstate.html and amd-pstate.html beside it"""
+
 SLOWED = {
     0x8: "slowed by the hardware",
     0x20: "slowed for its heat, by the driver",

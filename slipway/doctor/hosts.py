@@ -11,6 +11,7 @@ from slipway.doctor.bounds import (
     JITTER,
     NETWORK_RATE,
     OFFSET,
+    POWERSAVE_SCALES,
     READ_LATENCY,
     STEAL,
     load_seconds,
@@ -18,7 +19,7 @@ from slipway.doctor.bounds import (
     steal_cost,
 )
 from slipway.doctor.gpus import judge_gpus
-from slipway.doctor.measured import HostMeasured, Ping, Throughput
+from slipway.doctor.measured import Cpu, HostMeasured, Ping, Throughput
 from slipway.doctor.types import Check, NoAnswer, judged
 from slipway.gates import READ_RATE
 from slipway.hosting import GB, IMAGES_CPU_GB, IMAGES_GPU_GB
@@ -96,8 +97,15 @@ def _cpu(plan: Plan, host: HostMeasured) -> Iterator[Check]:
     else:
         times = f"slowed {cpu.throttled} times in a second" + (f", {cpu.mhz:.0f} MHz" if cpu.mhz else "")
         yield judged(
-            host.name, "CPU heat", not cpu.throttled, found=times, wanted="never", fix="Look after its cooling"
+            host.name,
+            "CPU heat",
+            not cpu.throttled,
+            found=times,
+            wanted="never",
+            fix="Look after its cooling",
+            cost=_slower(cpu.max_mhz, cpu.mhz) if cpu.throttled else "",
         )
+    yield _cpu_clock(host.name, cpu)
     if on_cpu:
         told = "--numa" in plan.engine.argv
         yield judged(
@@ -109,6 +117,28 @@ def _cpu(plan: Plan, host: HostMeasured) -> Iterator[Check]:
             fix="Add --numa and distribute to slipway:engine.args",
             cost="half of the weights are read from the other socket" if cpu.nodes > 1 and not told else "",
         )
+
+
+def _cpu_clock(host: str, cpu: Cpu) -> Check:
+    """What the clock may be: at this moment it says more of the load than of the CPU."""
+    if not cpu.max_mhz or not cpu.limit_mhz:
+        return Check(host, "CPU clock", "not asked", "the machine does not say, as virtual ones do not")
+    held = cpu.governor == "powersave" and cpu.driver not in POWERSAVE_SCALES
+    most = (cpu.min_mhz or cpu.limit_mhz) if held else cpu.limit_mhz
+    well = most >= cpu.max_mhz
+    return judged(
+        host,
+        "CPU clock",
+        well,
+        found=f"up to {most:.0f} MHz, governor {cpu.governor or 'not said'}",
+        wanted=f"up to {cpu.max_mhz:.0f} MHz, all that it can",
+        fix="Set the governor to performance there, and scaling_max_freq to cpuinfo_max_freq",
+        cost="" if well else _slower(cpu.max_mhz, most),
+    )
+
+
+def _slower(best: float | None, now: float | None) -> str:
+    return f"what runs on the CPU takes up to {best / now:.1f} times as long" if best and now else ""
 
 
 def _disk(plan: Plan, host: HostMeasured, *, made: bool) -> Iterator[Check]:

@@ -26,9 +26,13 @@ class Cpu(Measured):
     nodes: int = 1
     """NUMA nodes"""
     governor: str = ""
+    driver: str = ""
+    """what sets the clock for the governor"""
     mhz: float | None = None
+    min_mhz: float | None = None
     max_mhz: float | None = None
-    """both are None where the machine does not say, as virtual ones do not"""
+    limit_mhz: float | None = None
+    """what the clock may be at most; all four are None where the machine does not say, as virtual ones do not"""
     busy: float = 0.0
     """share of the second in which it worked"""
     steal: float = 0.0

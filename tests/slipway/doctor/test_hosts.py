@@ -31,6 +31,7 @@ def test_a_host_that_is_well() -> None:
         "CPU instructions": "ok",
         "CPU steal": "ok",
         "CPU heat": "not asked",
+        "CPU clock": "not asked",
         "NUMA": "ok",
         "disk throughput": "ok",
         "disk latency": "ok",
@@ -52,6 +53,8 @@ def test_a_host_with_gpus_that_is_well() -> None:
     assert found["disk throughput"].cost == "25.1 GiB load in 25.1 s"
 
 
+SLOWER = "what runs on the CPU takes up to 3.0 times as long"
+HELD = {"min_mhz": 1200, "max_mhz": 3600, "limit_mhz": 3600, "governor": "powersave"}
 CPU_CASES: list[tuple[dict[str, Any], str, str, str]] = [
     ({"os": "debian:13"}, "system", "off", ""),
     ({"memory": 300 * 2**20}, "memory", "off", ""),
@@ -60,6 +63,11 @@ CPU_CASES: list[tuple[dict[str, Any], str, str, str]] = [
     ({"cpu": {"steal": 0.2}}, "CPU steal", "off", "what runs on the CPU takes 25% longer"),
     ({"cpu": {"throttled": 0}}, "CPU heat", "ok", ""),
     ({"cpu": {"throttled": 3}}, "CPU heat", "off", ""),
+    ({"cpu": {"throttled": 3, "mhz": 1200, "max_mhz": 3600}}, "CPU heat", "off", SLOWER),
+    ({"cpu": {"max_mhz": 3600, "limit_mhz": 3600, "governor": "schedutil"}}, "CPU clock", "ok", ""),
+    ({"cpu": {"max_mhz": 3600, "limit_mhz": 1200, "governor": "performance"}}, "CPU clock", "off", SLOWER),
+    ({"cpu": HELD | {"driver": "acpi-cpufreq"}}, "CPU clock", "off", SLOWER),
+    ({"cpu": HELD | {"driver": "intel_pstate"}}, "CPU clock", "ok", ""),
     ({"cpu": {"nodes": 2}}, "NUMA", "off", "half of the weights are read from the other socket"),
     ({"disk": {"seconds": 10.0}}, "disk throughput", "off", "93.8 MiB load in 10.0 s, and 2 s are planned"),
     ({"disk": {"latencies": (0.01, 0.02, 0.01)}}, "disk latency", "off", "weights that are mapped load in 8 s"),
