@@ -17,7 +17,7 @@ from botocore.config import Config
 
 from bootstrap.clouds.asking import DEADLINE, UnansweredError, answered
 from bootstrap.waits import Waits
-from slipway.doctor.market import CloudAnswers, CloudWanted, Limit, ServerType
+from slipway.doctor.market import NO_VERSIONS, CloudAnswers, CloudWanted, Limit, ServerType
 from slipway.doctor.types import NoAnswer
 from slipway.units import MIB
 
@@ -63,6 +63,7 @@ def ask(wanted: CloudWanted, environ: Mapping[str, str], waits: Waits, clients: 
         limits=_asked(lambda: _limits(client, wanted)) if wanted.servers else {},
         prices=NO_PRICES,
         currency="USD",
+        versions=_asked(lambda: _versions(client("eks"))) if wanted.version else NO_VERSIONS,
     )
 
 
@@ -113,6 +114,12 @@ def _types(ec2: Any, wanted: CloudWanted) -> dict[str, ServerType]:
         )
         for kind in ec2.describe_instance_types(InstanceTypes=there)["InstanceTypes"]
     }
+
+
+def _versions(eks: Any) -> tuple[str, ...]:
+    """Versions that a cluster can be made with, in standard or extended support."""
+    pages = eks.get_paginator("describe_cluster_versions").paginate()
+    return tuple(str(one["clusterVersion"]) for page in pages for one in page["clusterVersions"])
 
 
 def _image(ec2: Any, image: str | None) -> str:

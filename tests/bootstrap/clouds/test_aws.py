@@ -119,6 +119,26 @@ def test_images() -> None:
 
 
 @pytest.mark.usefixtures("account")
+def test_versions_of_clusters_through_botocores_stub() -> None:
+    """moto has no such call."""
+
+    def client(service: str) -> Any:
+        made = clients(16.0)(service)
+        if service == "eks":
+            stub = Stubber(made)
+            first = {"clusterVersion": "1.34", "versionStatus": "STANDARD_SUPPORT", "defaultVersion": True}
+            second = {"clusterVersion": "1.31", "versionStatus": "EXTENDED_SUPPORT", "defaultVersion": False}
+            stub.add_response("describe_cluster_versions", {"clusterVersions": [first], "nextToken": "n"}, {})
+            stub.add_response("describe_cluster_versions", {"clusterVersions": [second]}, {"nextToken": "n"})
+            stub.activate()
+        return made
+
+    said = aws.ask(replace(WANTED, version="1.33"), {}, Waits(), client)
+    assert said.versions == ("1.34", "1.31")
+    assert isinstance(ask().versions, NoAnswer)
+
+
+@pytest.mark.usefixtures("account")
 @pytest.mark.parametrize(
     ("code", "verdict", "why"),
     [
