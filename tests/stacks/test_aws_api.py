@@ -7,6 +7,8 @@ limits, and what refers to what. Not that pulumi-aws makes these calls, nor what
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -18,6 +20,7 @@ from tests.stacks import test_aws, test_aws_pool
 from tests.stacks.conftest import Run
 from tests.support.aws_api import Api, misfits
 from tests.support.aws_calls import ask
+from tests.support.sdk import in_the_clear
 
 REGION = "eu-north-1"
 OWN_NETWORK = {"own-network", "pool-public"}
@@ -97,6 +100,36 @@ def test_a_key_may_do_its_own_and_nothing_else(run: Run, api: Api, role: str, ma
     done = {(bucket, name): judged(call, bucket) for bucket in ("our-models", "others") for name, call in calls.items()}
     allowed = {("our-models", name) for name in may}
     assert done == {what: "done" if what in allowed else "AccessDenied" for what in done}
+
+
+def test_a_bucket_is_filled_with_what_the_outputs_say_and_read_as_hosts_do(run: Run, api: Api, tmp_path: Path) -> None:
+    """The step of docs/weights.md, by boto3 in place of the command line, with each key's own rights."""
+    graph = run(test_aws.WEIGHTS)
+    ask(api, graph)
+    outputs = api.translated(graph.outputs)
+    file, found = tmp_path / "own.gguf", tmp_path / "found.gguf"
+    file.write_bytes(b"weights " * 1_200_000)  # two parts: what is large is not put at once
+    place = outputs["weights"]
+    writer = s3_with(outputs["weights_access_key"], outputs["weights_secret_key"], place["endpoint"], place["region"])
+    (service,) = graph.of("slipway:index:Service")
+    given, model = api.translated(in_the_clear(service.inputs["credentials"])), service.inputs["desired"]["model"]
+    secret = api.translated(in_the_clear(given["secret_key"]))
+    reader = s3_with(given["access_key"], secret, model["endpoint"], given["region"])
+
+    def fill_and_read() -> None:
+        writer.upload_file(str(file), place["bucket"], "own.gguf")
+        assert model["source"] == f"s3://{place['bucket']}/own.gguf"
+        reader.download_file(place["bucket"], "own.gguf", str(found))
+
+    set_initial_no_auth_action_count(0)(fill_and_read)()
+    assert found.read_bytes() == file.read_bytes()
+    assert len(writer.head_object(Bucket=place["bucket"], Key="own.gguf")["ETag"].split("-")) == 2, "it came in parts"
+
+
+def s3_with(access_key: str, secret_key: str, endpoint: str, region: str) -> Any:
+    return boto3.client(
+        "s3", region, endpoint_url=endpoint, aws_access_key_id=access_key, aws_secret_access_key=secret_key
+    )
 
 
 def _code_of(call: Callable[[str], object], bucket: str) -> str:

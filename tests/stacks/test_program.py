@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+
 import pytest
 
 from tests.stacks.conftest import Configure, inventory
+from tests.support.pulumi import ROOT
+
+WEIGHTS_DOC = ROOT / "docs" / "weights.md"
 
 pytestmark = [pytest.mark.pulumi]
 
@@ -96,3 +102,13 @@ def test_every_problem_is_shown_at_once(configure: Configure) -> None:
     said = refused.diagnostics()
     assert "Did you mean port?" in said
     assert "slipway:hosts.count" in said
+
+
+def test_all_but_what_runs_on_hosts_can_be_made_first(configure: Configure) -> None:
+    """So that a bucket is there to be filled: the command of docs/weights.md."""
+    (command,) = re.findall(r"^pulumi up --stack prod (--exclude '.*Host::.*)$", WEIGHTS_DOC.read_text(), re.MULTILINE)
+    preview = configure(ssh=inventory(2)).preview(*shlex.split(command))
+    planned = [event["resourcePreEvent"]["metadata"] for event in preview.events if "resourcePreEvent" in event]
+    made = {step["type"] for step in planned if step["op"] == "create"}
+    assert "slipway:index:StackKeys" in made
+    assert not {"slipway:index:Host", "slipway:index:Service", "slipway:index:Gate"} & made
