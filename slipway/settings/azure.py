@@ -28,6 +28,10 @@ AzureZone = Annotated[
 ]
 DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,61}[a-z0-9]$")]
 
+IDLE_MOST = 30 * 60
+"""seconds that a public address, or a rule of a load balancer, keeps a silent connection at the most
+https://learn.microsoft.com/en-us/rest/api/load-balancer/load-balancers/create-or-update"""
+
 IMAGE_DISK = 30 * GIB
 """bytes of the disk in Canonical's and Debian's images; a boot disk cannot be smaller"""
 

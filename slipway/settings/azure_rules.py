@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable, Iterator
 
 from slipway.settings import cloud_findings
-from slipway.settings.azure import IMAGE_DISK
+from slipway.settings.azure import IDLE_MOST, IMAGE_DISK
 from slipway.settings.finding import Finding
+from slipway.settings.resolving import balanced
 from slipway.settings.sections import Settings
 from slipway.units import GIB, about_bytes
 
@@ -27,10 +28,6 @@ OF_CLUSTER = 3
 OWNED_BY_AKS = ("10.0.0.0/16", "10.244.0.0/16", "169.254.0.0/16", "172.30.0.0/16", "172.31.0.0/16", "192.0.2.0/24")
 """services and pods of a cluster, and what AKS wants kept free
 https://learn.microsoft.com/en-us/azure/aks/azure-cni-overlay"""
-
-IDLE_MOST = 30 * 60
-"""seconds that a public address, or a rule of a load balancer, keeps a silent connection at the most
-https://learn.microsoft.com/en-us/rest/api/load-balancer/load-balancers/create-or-update"""
 
 USERS = frozenset({
     "1", "123", "a", "actuser", "adm", "admin", "admin1", "admin2", "administrator", "aspnet", "backup", "console",
@@ -140,6 +137,10 @@ def servers(settings: Settings) -> Iterator[Finding]:
         what = "this is of an availability set, and there is none"
         used = ((AZURE, "zone"), (AZURE, "anti_affinity"))
         yield Finding((AZURE, "fault_domains"), what, "Take it out", used)
+    if chosen.dns_label is not None and settings.hosts.count > 1 and not balanced(settings):
+        what = f"one name stands for one address, and {settings.hosts.count} servers without a load balancer have more"
+        fix = "Take it out, or write load_balancer: auto"
+        yield Finding((AZURE, "dns_label"), what, fix, (("hosts", "count"), (AZURE, "load_balancer")))
     for field in ("ssh_from", "clients_from"):
         addresses = getattr(chosen, field)
         yield from cloud_findings.no_ipv6((AZURE, field), addresses, "servers at Azure are made with IPv4 alone")

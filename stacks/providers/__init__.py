@@ -20,12 +20,12 @@ from slipway.plan_types import ClusterPlan, Plan
 from slipway.settings import Settings
 from stacks.resources import StackKeys
 
-AVAILABLE = ("kubernetes", "local", "ssh", "upcloud", "gcp", "aws")
+AVAILABLE = ("kubernetes", "local", "ssh", "upcloud", "gcp", "aws", "azure")
 
 NOT_RUN = "not run"
 """how VERIFIED starts where a module never made a real host; whoever uses it is told"""
 
-EXTRAS = {"pulumi_aws": "aws", "pulumi_upcloud": "upcloud", "pulumi_gcp": "gcp"}
+EXTRAS = {"pulumi_aws": "aws", "pulumi_azure_native": "azure", "pulumi_upcloud": "upcloud", "pulumi_gcp": "gcp"}
 """a cloud's SDK to the optional extra of this package that brings it"""
 
 
@@ -126,7 +126,7 @@ def born_with(args: HostsArgs, name: str, *what: str) -> list[str]:
 def create_hosts(args: HostsArgs, opts: pulumi.ResourceOptions) -> list[Host]:
     """Create the plan's hosts with the provider that it names.
 
-    Raises PlanError for a provider that has no module yet, or whose SDK is not installed.
+    Raises PlanError for a provider whose SDK is not installed.
     """
     return cast("CreateHosts", _module(args.plan.provider).create_hosts)(args, opts)
 
@@ -147,12 +147,6 @@ def create_cluster(args: HostsArgs, opts: pulumi.ResourceOptions) -> Cluster:
 
 
 def _module(provider: str) -> ModuleType:
-    if provider not in AVAILABLE:
-        raise PlanError(
-            f"there is no provider module for {provider!r} yet",
-            where="slipway:provider",
-            fix=f"Use one of: {', '.join(AVAILABLE)}.",
-        )
     try:
         module = import_module(f"stacks.providers.{provider}")
     except ModuleNotFoundError as error:

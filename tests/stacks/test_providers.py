@@ -65,6 +65,16 @@ SECTIONS: dict[str, dict[str, object]] = {
             "ssh_from": ["192.0.2.7"],
         },
     },
+    "azure": {
+        "slipway:hosts": {"count": 2},
+        "slipway:azure": {
+            "subscription": "00000000-0000-4000-8000-000000000000",
+            "location": "swedencentral",
+            "vm_size": "Standard_D8s_v5",
+            "image": "Debian:debian-12:12-gen2:0.20251112.2294",
+            "ssh_from": ["192.0.2.7"],
+        },
+    },
 }
 """what two hosts of each provider need"""
 
@@ -107,7 +117,7 @@ def test_it_has_the_shape(module: ModuleType) -> None:
 
 
 def test_it_is_named_where_names_are(provider: str) -> None:
-    assert provider in get_args(Provider)
+    assert set(AVAILABLE) == set(get_args(Provider))
     (line,) = [line for line in (ROOT / "docs/design.md").read_text().splitlines() if line.startswith("  providers/")]
     assert provider in line
 
@@ -165,7 +175,7 @@ def test_there_is_an_example_of_every_kind() -> None:
         kinds.add((found.provider, found.kind, min(found.engine.gpus, 2)))
     assert kinds >= {
         ("local", "host", 0), ("upcloud", "host", 0), ("upcloud", "host", 1), ("upcloud", "host", 2),
-        ("ssh", "host", 2), ("aws", "node-pool", 1), ("gcp", "node-pool", 1),
+        ("ssh", "host", 2), ("aws", "node-pool", 1), ("gcp", "node-pool", 1), ("azure", "node-pool", 1),
     }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from google.protobuf.json_format import MessageToDict
 from pulumi.runtime import mocks, rpc, settings, stack
 
 from slipway.settings import parse_stack_file
-from tests.support import mock_aws, mock_gcp, mock_upcloud
+from tests.support import mock_aws, mock_azure, mock_gcp, mock_upcloud
 from tests.support.pulumi import ROOT
 
 SIGNATURE, SECRET = rpc._special_sig_key, rpc._special_secret_sig
@@ -88,6 +88,7 @@ class Recorder(mocks.MockMonitor):
             return response
         options: dict[str, Any] = {
             "ignore_changes": list(request.ignoreChanges),
+            "replace_on_changes": list(request.replaceOnChanges),
             "secret_outputs": list(request.additionalSecretOutputs) if not request.type.startswith("slipway:") else [],
             "deleted_with": _short(request.deletedWith),
             "delete_before_replace": request.deleteBeforeReplace,
@@ -108,9 +109,12 @@ class Recorder(mocks.MockMonitor):
                 response.object.update({name: {SIGNATURE: SECRET, "value": value}})
         return response
 
+    def Invoke(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
+        return _with_a_loop(super().Invoke, request)
+
 
 def _with_a_loop(call: Callable[[Any], Any], request: Any) -> Any:
-    """The SDK's mocks want an event loop in each thread that registers, and would leave one open."""
+    """The SDK's mocks want an event loop in each thread that asks, and would leave one open."""
     if threading.current_thread() is threading.main_thread():
         return call(request)
     loop = asyncio.new_event_loop()
@@ -151,6 +155,9 @@ class _Answers(mocks.Mocks):
         if args.typ.startswith("gcp:"):
             identity, more = mock_gcp.answer(args.typ, args.name, args.inputs)
             state |= {name: self.known(value) for name, value in more.items()}
+        if args.typ.startswith("azure-native:"):
+            identity, more = mock_azure.answer(args.typ, args.name, args.inputs)
+            state |= {name: self.known(value) for name, value in more.items()}
         # In a preview, an engine has no id of what is not there yet.
         return ("" if self.preview else identity), state
 
@@ -158,7 +165,9 @@ class _Answers(mocks.Mocks):
         return UNKNOWN if self.preview else value
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
-        raise AssertionError(f"a provider module asks a cloud while it plans: {args.token}")
+        if self.preview or args.token not in mock_azure.CALLS:
+            raise AssertionError(f"a provider module asks a cloud while it plans: {args.token}")
+        return mock_azure.CALLS[args.token], []
 
 
 def run_program(

@@ -22,11 +22,15 @@ def wrong_arguments(graph: Graph, package: str) -> dict[str, list[tuple[str, str
 
 
 def sdk_type(asked: Asked) -> type:
-    """The SDK's class of arguments: that of `gcp:compute/instance:Instance` is pulumi_gcp.compute.InstanceArgs."""
+    """The SDK's class of arguments: that of `gcp:compute/instance:Instance` is pulumi_gcp.compute.InstanceArgs.
+
+    Where a nested class has that name already, as in pulumi_azure_native, it is InstanceInitArgs.
+    """
     package, module, kind = asked.type.split(":")
     inside = module.split("/", maxsplit=1)[0]
     path = f"pulumi_{package.replace('-', '_')}" + ("" if inside == "index" else f".{inside}")
-    found: type = getattr(import_module(path), f"{kind}Args")
+    inner = import_module(path)
+    found: type = getattr(inner, f"{kind}InitArgs", None) or getattr(inner, f"{kind}Args")
     return found
 
 

@@ -1,0 +1,139 @@
+"""Azure's load balancer (Standard): connections reach the servers as clients opened them.
+
+It asks each server `/ready` over TLS, and wants SHA-256 in its certificates, which the stack's authority uses. Servers
+behind it have no address outside: SSH comes through it, at a port for each, and they reach the internet with its
+address. It ends no TLS and counts no connections, so that what is too much for a server waits in its proxy's queue, or
+is answered 429. A server that fails its check gets no new connections, and keeps those that it has.
+https://learn.microsoft.com/en-us/azure/load-balancer/load-balancer-custom-probe-overview
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi_azure_native import network
+
+from slipway.settings.clouds import CHECK_MISSES, CHECK_SECONDS
+from stacks.providers import HostsArgs
+from stacks.providers.azure_network import IDLE_MINUTES, Place, name_of, public_address
+from stacks.providers.shared import SSH_PORT, Front, silence_seconds
+
+SSH_FIRST = 50000
+"""port of the first server's SSH at the load balancer; the others follow"""
+
+IDLE_LEAST = 4
+"""minutes that a rule keeps a silent connection at the least"""
+
+PORTS, PORTS_EACH, PORTS_STEP = 64000, 1024, 8
+"""an address has for connections to the outside; a server gets at the most; in steps of
+https://learn.microsoft.com/en-us/azure/load-balancer/outbound-rules"""
+
+FRONT, POOL, CHECK = "front", "servers", "ready"
+
+
+@dataclass(frozen=True)
+class Balancer:
+    """A load balancer, which servers join by themselves."""
+
+    made: network.LoadBalancer
+    front: Front
+    address: pulumi.Output[str]
+    """where SSH comes in"""
+
+
+def ssh_port(index: int) -> int:
+    """The port of a server's SSH at the load balancer, by the server's number in the stack."""
+    return SSH_FIRST + index
+
+
+def joined(balancer: Balancer, where: Place, name: str, index: int) -> dict[str, Any]:
+    """Arguments of a server's network interface by which it is one of the servers. The rule of its SSH is a resource of
+    its own, because Azure lets none go that an interface has: a server that goes takes its interface along first."""
+    rule = network.InboundNatRule(
+        name,
+        resource_group_name=where.group.name,
+        load_balancer_name=balancer.made.name,
+        frontend_ip_configuration=_part(balancer.made.id, "frontendIPConfigurations", FRONT),
+        protocol="Tcp",
+        frontend_port=ssh_port(index),
+        backend_port=SSH_PORT,
+        idle_timeout_in_minutes=IDLE_MINUTES,
+        enable_tcp_reset=True,
+        opts=where.opts,
+    )
+    return {
+        "load_balancer_backend_address_pools": [_part(balancer.made.id, "backendAddressPools", POOL)],
+        "load_balancer_inbound_nat_rules": [{"id": rule.id}],
+    }
+
+
+def balancer(args: HostsArgs, where: Place) -> Balancer:
+    """Make it, with no server behind it yet."""
+    plan, name, port = args.plan, name_of(args), args.plan.proxy.port
+    address = public_address(args, name, where)
+    # Its parts name each other by ids that begin with its own.
+    own = pulumi.Output.concat(where.group.id, "/providers/Microsoft.Network/loadBalancers/", name)
+    front = _part(own, "frontendIPConfigurations", FRONT)
+    share = PORTS // len(plan.hosts) // PORTS_STEP * PORTS_STEP
+    made = network.LoadBalancer(
+        name,
+        **where.arguments,
+        load_balancer_name=name,
+        sku={"name": "Standard"},
+        frontend_ip_configurations=[{"name": FRONT, "public_ip_address": {"id": address.id}}],
+        backend_address_pools=[{"name": POOL}],
+        probes=[
+            {
+                "name": CHECK,
+                "protocol": "Https",
+                "port": port,
+                "request_path": "/ready",
+                "interval_in_seconds": CHECK_SECONDS,
+                "number_of_probes": CHECK_MISSES,
+                "probe_threshold": CHECK_MISSES,
+            }
+        ],
+        load_balancing_rules=[
+            {
+                "name": "clients",
+                "protocol": "Tcp",
+                "frontend_ip_configuration": front,
+                "frontend_port": port,
+                "backend_address_pool": _part(own, "backendAddressPools", POOL),
+                "backend_port": port,
+                "probe": _part(own, "probes", CHECK),
+                "idle_timeout_in_minutes": max(IDLE_LEAST, math.ceil(silence_seconds(plan) / 60)),
+                "enable_tcp_reset": True,
+                "disable_outbound_snat": True,
+            }
+        ],
+        outbound_rules=[
+            {
+                "name": "outside",
+                "protocol": "All",
+                "frontend_ip_configurations": [front],
+                "backend_address_pool": _part(own, "backendAddressPools", POOL),
+                "allocated_outbound_ports": min(PORTS_EACH, share),
+                "enable_tcp_reset": True,
+            }
+        ],
+        opts=pulumi.ResourceOptions.merge(where.opts, pulumi.ResourceOptions(delete_before_replace=True)),
+    )
+    ip = pulumi.Output.all(address.ip_address, made.id).apply(lambda values: str(values[0]))
+    return Balancer(made, front_of(args, address, ip), ip)
+
+
+def front_of(args: HostsArgs, address: network.PublicIPAddress, ip: pulumi.Output[str]) -> Front:
+    """What clients use: the name in the DNS where there is one, else the address."""
+    if args.settings.azure.dns_label is None:
+        return Front(ip, (ip,))
+    name = address.dns_settings.apply(lambda found: str(found.fqdn))
+    return Front(name, (name, ip))
+
+
+def _part(whole: pulumi.Output[str], kind: str, name: str) -> dict[str, pulumi.Output[str]]:
+    """A part of a load balancer, by its id."""
+    return {"id": pulumi.Output.concat(whole, f"/{kind}/{name}")}
