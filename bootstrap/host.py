@@ -16,6 +16,7 @@ from bootstrap.operations import GPU_FILES, Operation, Put, Run, query
 from bootstrap.operations.apt import SOURCES_PATH, UNATTENDED_PATH, install
 from bootstrap.operations.docker import ARCHIVES, CONFIG_PATH
 from bootstrap.operations.gpu import settings
+from bootstrap.operations.gpu.archive import PREFERENCES_PATH
 from bootstrap.operations.gpu.driver import reboot_reason
 from bootstrap.operations.step import SAVED
 from bootstrap.operations.wanted import held, newcomers
@@ -313,7 +314,8 @@ def _restore(runner: Runner, receipt: Receipt) -> int:
     changed = [Put(path, text) for path, text in apt.items() if facts.files.get(path) != text]
     for put in changed:
         runner.act(put)
-    if changed and moved:
+    # Pins choose among what the lists have: for them alone no mirror has to be up.
+    if moved and any(put.path not in (PREFERENCES_PATH, UNATTENDED_PATH) for put in changed):
         runner.run_apt(LISTS)
     if moved:
         name = runner.session.name

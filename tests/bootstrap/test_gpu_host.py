@@ -88,6 +88,16 @@ def test_going_back_takes_what_came_with_the_new_driver_away(host: SimulatedGpuH
     assert read_host(host, wanted[OLD]) == ()
 
 
+def test_going_back_asks_no_mirror_where_its_sources_are_the_same(host: SimulatedGpuHost, waits: Waits) -> None:
+    """apt's pins are others, and the lists that it has know the old packages: a mirror that is down takes no host down."""
+    converge(host, desired(OLD), waits)
+    host.stuck = OLD
+    host.fail_on("apt-get update", Result(100, "", "E: the mirror is gone"))
+    with pytest.raises(VerifyError, match=f"The host keeps release r{OLD}"):
+        converge(host, desired(NEW), waits)
+    assert read_host(host, desired(OLD)) == ()
+
+
 def with_pin(driver: str) -> tuple[Package, ...]:
     names = ("libcuda1", MODULE, f"nvidia-driver-pinning-{driver}")
     return tuple(Package(name=name, version=f"{driver}-1") for name in names)
