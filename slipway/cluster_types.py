@@ -73,3 +73,14 @@ class BatchPlan:
     """that it goes on each time"""
     queue: str | None = None
     """LocalQueue of Kueue"""
+
+
+@dataclass(frozen=True)
+class ScheduledPlan:
+    """At least so many pods between two times."""
+
+    start: str
+    """five fields of cron"""
+    end: str
+    zone: str
+    pods: int

@@ -103,7 +103,7 @@ def _config(
     scripts = (*SCRIPTS, *(FOLLOWING if cluster.nodes_per_replica > 1 else ()))
     own = _rendered(cluster_templates, scripts, {"plan": plan, "cluster": cluster})
     files = {**shared, **own}
-    if cluster.pod.claim is None:
+    if _fetched(plan, cluster):
         output, size = f"{plan.model.path}.part", plan.model.size
         files[CURL] = curl_transfer(output, size) if cluster.weights else curl_config(_source(plan), output, size, None)
     batch = None
@@ -127,8 +127,13 @@ def _rendered(templates: Mapping[str, str], names: Sequence[str], context: Mappi
     return {file.path: file.content for file in render(templates, manifest, context)}
 
 
+def _fetched(plan: Plan, cluster: ClusterPlan) -> bool:
+    """Whether pods fetch the model; else it is put into their claim by somebody."""
+    return cluster.weights or _source(plan).kind == "url"
+
+
 def _model_flow(plan: Plan, cluster: ClusterPlan) -> dict[int, str]:
-    if cluster.pod.claim is not None:
+    if not _fetched(plan, cluster):
         return {}
     url = plan.model.source if cluster.weights else _source(plan).url
     return {_port(url): f"the model, from {public(url)}"}

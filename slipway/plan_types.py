@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from slipway.cluster_types import BatchPlan, GpuLayerPlan
+from slipway.cluster_types import BatchPlan, GpuLayerPlan, ScheduledPlan
 from slipway.desired import Drain, HealthGate, HostDesired, Image, ModelFile, Window
 from slipway.limits import Limits
 
@@ -212,6 +212,7 @@ class ScalerPlan:
     """requests that wait, a pod"""
     cold_start: int
     """seconds until a new pod serves"""
+    scheduled: tuple[ScheduledPlan, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -252,6 +253,10 @@ class ClusterPlan:
     gpu: GpuLayerPlan | None = None
     """what the stack installs of it"""
     batch: BatchPlan | None = None
+    prefetch: bool = False
+    """whether images, and a model in a claim, are put on every node ahead of pods"""
+    spares: int = 0
+    """places for pods that serve which are held free"""
     apart: bool = False
     """whether no node may have two pods that serve"""
     nodes_per_replica: int = 1
@@ -269,6 +274,7 @@ class ClusterPlan:
         return (
             *(("slipway-worker",) if self.nodes_per_replica > 1 else ()),
             *(("slipway-batch",) if self.batch is not None else ()),
+            *(("slipway-prefetch",) if self.prefetch and self.pod.claim is not None else ()),
         )
 
     @property

@@ -7,7 +7,7 @@ import json
 import math
 import re
 
-from slipway.cluster_types import BatchPlan, GpuLayerPlan
+from slipway.cluster_types import BatchPlan, GpuLayerPlan, ScheduledPlan
 from slipway.plan_types import ClusterPlan, PodPlan, PoolPlan, RoutePlan, ScalerPlan, ScalingPlan, Taint
 from slipway.settings import Settings
 from slipway.settings.resolving import cloud_of, driver_from, gpu_layer_of, offer_of, replicas_of
@@ -55,6 +55,8 @@ def cluster_plan(
         gpu_layer=gpu_layer_of(settings),
         gpu=gpu,
         batch=batch,
+        prefetch=cluster.prefetch,
+        spares=cluster.spares,
         context=cluster.context,
         kubeconfig=cluster.kubeconfig,
         version=cluster.version,
@@ -81,6 +83,7 @@ def _scaler(settings: Settings, pod: PodPlan, scaling: ScalingPlan | None) -> Sc
         prometheus=wanted.prometheus,
         waiting=wanted.waiting or (scaling.waiting if scaling else WAITING),
         cold_start=math.ceil(scaling.cold_start) if scaling else pod.startup_seconds,
+        scheduled=tuple(ScheduledPlan(each.start, each.end, each.zone, each.pods) for each in wanted.scheduled),
     )
 
 

@@ -91,9 +91,12 @@ class ClusterService(pulumi.ComponentResource):
         secrets, digest = self._secrets(first)
         rest = [item for item in found if item["kind"] not in ("Namespace", *WITH_PODS)]
         made = [self._make(item, first) for item in rest if (item["apiVersion"], item["kind"]) in KINDS]
+        mounted = [*before, *secrets, *made]
+        # What is on every node is there first: what plugs GPUs in, images that pods need.
+        ahead = [self._make(item, mounted) for item in found if item["kind"] == "DaemonSet"]
         for item in found:
-            if item["kind"] in WITH_PODS:
-                resource = self._make(item, [*before, *secrets, *made], digest)
+            if item["kind"] in WITH_PODS and item["kind"] != "DaemonSet":
+                resource = self._make(item, [*mounted, *ahead], digest)
                 if self._serves(item):
                     self.workload = resource
         for item in rest:
@@ -174,7 +177,7 @@ class ClusterService(pulumi.ComponentResource):
                 depends_on,
             ),
         ]
-        if args.model_credentials is not None and wanted.pod.claim is None:
+        if args.model_credentials is not None:
             store = args.cluster.store
             place = {"endpoint": store.endpoint} if store is not None else {}
             curl = pulumi.Output.all(**args.model_credentials, **place).apply(lambda given: _curl(args.plan, given))

@@ -149,6 +149,12 @@ def _cluster_rows(cluster: ClusterPlan) -> Iterator[tuple[str, str]]:
         yield "", f"each spread over {cluster.nodes_per_replica} nodes"
     if cluster.apart:
         yield "", "never two on one node"
+    for bound in scaler.scheduled if scaler else ():
+        yield "", f"{bound.pods} or more from {bound.start} until {bound.end} ({bound.zone})"
+    if cluster.spares:
+        yield "", f"{cluster.spares} more places are held free, by pods that give way"
+    if cluster.prefetch:
+        yield "", f"images {'and the model ' if pod.claim else ''}are put on every node ahead of them"
     batch = cluster.batch
     if batch is not None:
         when = f"at {batch.cron} ({batch.zone})" if batch.cron else "from now on"

@@ -43,10 +43,23 @@ class PoolSettings(Section):
     """Keep pods away that ask for no GPU."""
 
 
+class ScheduledSettings(Section):
+    """A time in which there are more pods than the fewest."""
+
+    start: str
+    """When it begins, as five fields of cron: "0 8 * * 1-5" is 08:00 from Monday to Friday."""
+    end: str
+    """When it ends, likewise."""
+    zone: str = "UTC"
+    """Time zone that both are meant in, such as Europe/Helsinki."""
+    pods: base.Count
+    """Fewest pods in it."""
+
+
 class ScalingSettings(Section):
     """How many pods serve, by how many requests wait: a ScaledObject of KEDA, which asks Prometheus."""
 
-    min: base.Count = 1
+    min: base.CountOrNone = 1
     """Fewest pods."""
     max: base.Count
     """Most pods."""
@@ -54,6 +67,8 @@ class ScalingSettings(Section):
     """Prometheus that has the pods' metrics, as KEDA reaches it."""
     waiting: Annotated[float, Field(gt=0)] | None = None
     """Requests that wait, a pod, above which another is started; what advice says, else 1."""
+    scheduled: tuple[ScheduledSettings, ...] = ()
+    """Times in which there are more pods than `min`, whether or not requests wait."""
 
 
 class GatewaySettings(Section):
@@ -153,6 +168,10 @@ class ClusterSettings(Section):
     scaling: ScalingSettings | None = None
     """Scale the pods; their number stays as it is when left out."""
     batch: BatchSettings | None = None
+    prefetch: bool = False
+    """Put the images on every node of the pool ahead of pods, and the model into its claim."""
+    spares: base.CountOrNone = 0
+    """Places for one more pod each that are held free by pods which give way at once."""
     gateway: GatewaySettings | None = None
     """Route to the pods through a Gateway."""
     clients: tuple[dict[LabelKey, LabelValue], ...] = ({},)

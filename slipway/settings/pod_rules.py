@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from slipway.engine_facts import FACTS
 from slipway.models import catalogue
 from slipway.settings.finding import Finding, engine_is_open
-from slipway.settings.resolving import GPU_LABEL, gpu_of
+from slipway.settings.resolving import GPU_LABEL, gpu_of, replicas_of
 from slipway.settings.sections import Settings
 from slipway.units import MIB, BadValueError, about_bytes, format_duration
-from slipway.windows import check_cron, check_length, check_zone
+from slipway.windows import check_cron, check_zone
 
 OVER_NODES = ("vllm", "sglang")
 """engines that spread a replica over nodes. llama.cpp has an RPC backend, "fragile and insecure" to its own makers:
@@ -116,19 +117,65 @@ def batch(settings: Settings) -> Iterator[Finding]:
     if settings.cluster.nodes_per_replica > 1:
         what = "a batch runs in one pod, and a replica is spread over several nodes"
         yield Finding(where, what, "Take it out: put the requests to the service", (("cluster", "nodes_per_replica"),))
-    checks: list[tuple[str, Callable[[], None]]] = [("zone", lambda: check_zone(chosen.zone))]
-    if chosen.cron is not None:
-        checks.append(("cron", lambda: check_cron(chosen.cron or "")))
-    if chosen.time is not None:
-        checks.append(("time", lambda: check_length(chosen.time or 0)))
-    for field, check in checks:
-        try:
-            check()
-        except BadValueError as error:
-            yield Finding((*where, field), error.what, error.fix)
+    yield from _clock(where, cron=chosen.cron, zone=chosen.zone)
+    if chosen.time is not None and chosen.time < 60:
+        what = f"{format_duration(chosen.time)} is no time in which an engine starts"
+        yield Finding((*where, "time"), what, 'Write "1m" or more, such as "8h"')
     if chosen.silence < 1 or chosen.silence != int(chosen.silence):
         what = f"{format_duration(chosen.silence)} is not a whole number of seconds, 1 or more"
         yield Finding((*where, "silence"), what, 'Write one, such as "1h"')
 
 
-RULES: tuple[Callable[[Settings], Iterator[Finding]], ...] = (several_nodes, weights_fit, sharing, operator, batch)
+def scaling(settings: Settings) -> Iterator[Finding]:
+    chosen, where = settings.cluster.scaling, ("cluster", "scaling")
+    if settings.kind != "node-pool" or chosen is None:
+        return
+    if chosen.min == 0:
+        what = "without a pod nothing holds the first request: the queue is in the pods"
+        yield Finding((*where, "min"), what, "Write 1 or more; scheduled adds pods by the clock")
+    elif chosen.min > chosen.max:
+        what = f"the fewest pods are {chosen.min}, and the most {chosen.max}"
+        yield Finding((*where, "max"), what, f"Write {chosen.min} or more", ((*where, "min"),))
+    for index, bound in enumerate(chosen.scheduled):
+        at = (*where, "scheduled", index)
+        yield from _clock(at, start=bound.start, end=bound.end, zone=bound.zone)
+        if not chosen.min < bound.pods <= chosen.max:
+            what = f"{bound.pods} pods are not between min {chosen.min} and max {chosen.max}"
+            yield Finding((*at, "pods"), what, f"Write {chosen.min + 1} to {chosen.max}", (where,))
+
+
+def spares(settings: Settings) -> Iterator[Finding]:
+    pool, cluster = settings.pool, settings.cluster
+    if settings.kind != "node-pool" or not cluster.spares:
+        return
+    used = (("pool",), ("engine",), ("cluster", "replicas"))
+    if cluster.nodes_per_replica > 1:
+        what = "a spare holds one pod's place, and a replica is spread over several nodes"
+        yield Finding(("cluster", "spares"), what, "Take it out", (("cluster", "nodes_per_replica"),))
+        return
+    places, pods = max(pool.nodes, pool.max_nodes or 0) * settings.engine.replicas, replicas_of(settings)
+    if pods + cluster.spares > places:
+        what = f"{pods} pods and {cluster.spares} spares need more than the {places} places of the pool"
+        yield Finding(("cluster", "spares"), what, "Lower it or cluster.replicas, or raise slipway:pool.nodes", used)
+
+
+def _clock(at: tuple[str | int, ...], *, zone: str, **crons: str | None) -> Iterator[Finding]:
+    """`crons`: by the field that each stands in."""
+    checks: list[tuple[str, Callable[[], None]]] = [("zone", partial(check_zone, zone))]
+    checks += [(field, partial(check_cron, cron)) for field, cron in crons.items() if cron is not None]
+    for field, check in checks:
+        try:
+            check()
+        except BadValueError as error:
+            yield Finding((*at, field), error.what, error.fix)
+
+
+RULES: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+    several_nodes,
+    weights_fit,
+    sharing,
+    operator,
+    batch,
+    scaling,
+    spares,
+)

@@ -102,7 +102,10 @@ def test_every_pod_has_a_policy_and_a_priority_of_the_stack(plan: Plan) -> None:
     for template in (pod for item in found for pod in templates(item)):
         assert template["spec"]["priorityClassName"] in classes
         labels = template["metadata"]["labels"].items()
-        assert [one for one in wanted if one.get("matchLabels", {}).items() <= labels and "matchLabels" in one]
+        fetches = "model" in [one["name"] for one in containers(template["spec"])]
+        mine = [one for one in wanted if "matchLabels" in one and one["matchLabels"].items() <= labels]
+        assert bool(mine) == fetches, "what fetches nothing is under the policy that denies all"
+    assert {} in wanted
 
 
 def test_objects_are_of_one_namespace_and_have_their_own_names(plan: Plan) -> None:
@@ -117,7 +120,9 @@ def test_objects_are_of_one_namespace_and_have_their_own_names(plan: Plan) -> No
 
 def test_selectors_find_the_pods(plan: Plan) -> None:
     labels = serving(plan)["metadata"]["labels"].items()
-    wanted = [item for kind, item in kinds(plan).items() if kind in ("Deployment", "PodMonitor")]
+    wanted = [item for item in own(plan) if item["kind"] in ("Deployment", "PodMonitor", "PodDisruptionBudget")]
+    wanted = [item for item in wanted if "matchExpressions" not in item["spec"]["selector"]]
+    wanted = [item for item in wanted if item["metadata"]["name"] == "prod"]
     selectors = [item["spec"]["selector"]["matchLabels"] for item in wanted]
     for selector in selectors:
         assert selector.items() <= labels
@@ -288,3 +293,42 @@ def test_the_service_does_not_find_a_batch_and_its_engine_ends_with_it() -> None
     (engine,) = [one for one in spec["initContainers"] if one["name"] == "engine"]
     assert (engine["restartPolicy"], spec["restartPolicy"]) == ("Always", "Never")
     assert job["podFailurePolicy"]["rules"][0]["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
+
+
+def test_the_first_pod_of_a_claim_fetches_the_model() -> None:
+    plan = case("two-gpus")
+    found = kinds(plan)
+    assert "huggingface.co" in found["ConfigMap"]["data"]["fetch.curl"]
+    (policy,) = [one for one in own(plan) if one["kind"] == "NetworkPolicy" and one["metadata"]["name"] == "prod"]
+    assert {"port": 443, "protocol": "TCP"} in policy["spec"]["egress"][1]["ports"]
+    local = replace(plan, model=plan.model.model_copy(update={"source": "file:///models/model.safetensors"}))
+    assert "fetch.curl" not in kinds(local)["ConfigMap"]["data"]
+
+
+def test_a_spare_pod_asks_for_what_one_that_serves_does_and_gives_way_at_once() -> None:
+    plan = case("warm")
+    (spare,) = [one for one in own(plan) if one["metadata"]["name"] == "prod-spare"]
+    (place,) = spare["spec"]["template"]["spec"]["containers"]
+    (engine,) = pod(plan)["containers"]
+    assert place["resources"] == engine["resources"]
+    assert spare["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 0
+    values = {
+        one["metadata"]["name"]: one["value"] for one in objects(rendered(plan)) if one["kind"] == "PriorityClass"
+    }
+    assert values == {"slipway-prod-serving": 0, "slipway-prod-spare": -10}
+
+
+def test_every_image_of_a_pod_that_serves_is_put_on_nodes_ahead() -> None:
+    plan = case("warm")
+    (ahead,) = [one["spec"]["template"]["spec"] for one in own(plan) if one["kind"] == "DaemonSet"]
+    images = {one["image"] for one in containers(ahead)}
+    assert images == {one["image"] for one in containers(pod(plan))}
+    assert not [one for one in containers(ahead) if "nvidia.com/gpu" in one["resources"].get("limits", {})]
+
+
+def test_the_clock_adds_pods_beside_those_that_wait_for_room() -> None:
+    scaler = kinds(case("warm"))["ScaledObject"]["spec"]
+    assert [trigger["type"] for trigger in scaler["triggers"]] == ["prometheus", "cron"]
+    assert scaler["triggers"][1]["metadata"] == {
+        "timezone": "Europe/Helsinki", "start": "0 8 * * 1-5", "end": "0 18 * * 1-5", "desiredReplicas": "3",
+    }  # fmt: skip
