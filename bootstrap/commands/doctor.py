@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from bootstrap.clouds import kubernetes
 from bootstrap.commands.computer import ask_computer
@@ -18,7 +19,7 @@ from slipway.desired import Connection
 from slipway.doctor.hosts import Unmeasured
 from slipway.doctor.market import CloudAnswers, CloudWanted
 from slipway.doctor.measured import HostMeasured
-from slipway.doctor.types import NoAnswer
+from slipway.doctor.types import Made, NoAnswer
 from slipway.errors import SlipwayError
 
 CLOUDS = ("upcloud", "aws", "gcp", "azure")
@@ -26,6 +27,8 @@ CLOUDS = ("upcloud", "aws", "gcp", "azure")
 PACKAGES = ("boto3", "botocore")
 """that a cloud's module asks with, and that come with its extra"""
 KEY = "slipway:ssh_private_key"
+POOLS = ("KubernetesNodeGroup", "NodeGroup", "NodePool", "AgentPool")
+"""how SDKs of clouds call a node pool"""
 NO_STACK = "no stack named"
 """how Pulumi says that a stack was never made"""
 
@@ -42,12 +45,24 @@ def doctor(root: Path) -> Doctor:
     )
 
 
-def made(stack: str) -> tuple[Connection, ...] | NoAnswer:
-    """The hosts in the stack's state; none where the stack was never made."""
+def made(stack: str) -> Made | NoAnswer:
+    """What is in the stack's state; nothing where the stack was never made."""
     try:
-        return tuple(connection for connection, _, _ in hosts_of(exported_state(stack)))
+        state = exported_state(stack)
+        return Made(tuple(connection for connection, _, _ in hosts_of(state)), _has_pool(state))
     except SlipwayError as error:
-        return () if NO_STACK in error.what else NoAnswer(error.what, error.fix)
+        return Made() if NO_STACK in error.what else NoAnswer(error.what, error.fix)
+
+
+def _has_pool(state: dict[str, Any]) -> bool:
+    """Whether the pool that serves was made: a cluster's small one for itself does not count."""
+    resources = (state.get("deployment") or {}).get("resources") or ()
+    return any(
+        str(resource["type"]).rsplit(":", 1)[-1] in POOLS
+        and not str(resource["urn"]).endswith(("::system", "-system"))
+        and not resource.get("delete")
+        for resource in resources
+    )
 
 
 def private_key(stack: str) -> str | NoAnswer:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from slipway.doctor.hosts import Unmeasured
     from slipway.doctor.market import CloudAnswers, CloudWanted
     from slipway.doctor.measured import HostMeasured
-    from slipway.doctor.types import NoAnswer
+    from slipway.doctor.types import Made, NoAnswer
     from slipway.plan import BuiltImage
     from slipway.releases import Lock, Release, Resolved
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class Doctor:
     """What `slipway doctor` asks, all of it read-only. What gives no answer is a value, not an error."""
 
-    made: Callable[[str], tuple[Connection, ...] | NoAnswer]
-    """the hosts in a stack's state"""
+    made: Callable[[str], Made | NoAnswer]
+    """what is in a stack's state"""
     private_key: Callable[[str], str | NoAnswer]
     """what opens the hosts of a stack that are there before it"""
     measure: Callable[[Sequence[Connection], str, bool, Callable[[str], None]], tuple[HostMeasured | Unmeasured, ...]]

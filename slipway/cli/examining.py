@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slipway.cli.app import AsJson, planned, sentences, write
-from slipway.doctor.types import Check, NoAnswer, exit_code
+from slipway.doctor.types import Check, Made, NoAnswer, exit_code
 from slipway.errors import PlanError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class _Subject:
     stack: str
     plan: Plan
     settings: Settings
-    made: tuple[Connection, ...]
+    made: Made
     doctor: Doctor
     tell: Tell
 
@@ -66,19 +66,20 @@ def examine(effects: Effects, stack: str, tell: Tell) -> Found:
     doctor = effects.doctor()
     tell("reading the stack's state")
     made = doctor.made(stack)
-    subject = _Subject(stack, plan, settings, () if isinstance(made, NoAnswer) else made, doctor, tell)
+    subject = _Subject(stack, plan, settings, Made() if isinstance(made, NoAnswer) else made, doctor, tell)
     checks = [_state(stack, plan, made), *_computer(subject)]
     cloud, pin = _cloud(subject, _types(settings, advice), effects.now().date())
     return Found((*checks, *cloud, *_cluster(subject), *_hosts(subject)), pin)
 
 
-def _state(stack: str, plan: Plan, made: tuple[Connection, ...] | NoAnswer) -> Check:
+def _state(stack: str, plan: Plan, made: Made | NoAnswer) -> Check:
     group = f"stack {stack}"
     if isinstance(made, NoAnswer):
         return made.check(group, "state")
     if plan.cluster is not None:
-        return Check(group, "state", "ok", "read; a cluster has no hosts of ours")
-    return Check(group, "state", "ok", f"{len(made)} of {len(plan.hosts)} hosts made" if made else "nothing made yet")
+        return Check(group, "state", "ok", f"read; {'its' if made.pool else 'no'} node pool was made")
+    hosts = f"{len(made.hosts)} of {len(plan.hosts)} hosts made" if made.hosts else "nothing made yet"
+    return Check(group, "state", "ok", hosts)
 
 
 def _types(settings: Settings, advice: Advice | None) -> tuple[str, ...]:
@@ -97,7 +98,7 @@ def _computer(subject: _Subject) -> Iterator[Check]:
     from slipway.doctor.computer import judge_computer  # noqa: PLC0415
 
     subject.tell("looking at this computer")
-    yield from judge_computer(subject.settings, subject.doctor.computer(), len(subject.made))
+    yield from judge_computer(subject.settings, subject.doctor.computer(), len(subject.made.hosts))
 
 
 def _cloud(subject: _Subject, types: tuple[str, ...], today: date) -> tuple[list[Check], Pin | None]:
@@ -106,7 +107,7 @@ def _cloud(subject: _Subject, types: tuple[str, ...], today: date) -> tuple[list
     from slipway.doctor.needs import cloud_wanted  # noqa: PLC0415
     from slipway.settings.resolving import cloud_of  # noqa: PLC0415
 
-    wanted, section = cloud_wanted(subject.settings, subject.plan, types, len(subject.made)), cloud_of(subject.settings)
+    wanted, section = cloud_wanted(subject.settings, subject.plan, types, subject.made), cloud_of(subject.settings)
     if wanted is None or section is None:
         return [], None
     subject.tell(f"asking {wanted.provider}")
@@ -131,7 +132,7 @@ def _hosts(subject: _Subject) -> Iterator[Check]:
     """What hosts are and do: those of the state, or those that exist before the stack."""
     from slipway.doctor.hosts import judge_fleet  # noqa: PLC0415
 
-    connections, plan, doctor = subject.made, subject.plan, subject.doctor
+    connections, plan, doctor = subject.made.hosts, subject.plan, subject.doctor
     if not connections and subject.settings.provider == "ssh":
         key = doctor.private_key(subject.stack)
         if isinstance(key, NoAnswer):
@@ -141,7 +142,7 @@ def _hosts(subject: _Subject) -> Iterator[Check]:
     if connections:
         subject.tell(f"measuring {len(connections)} hosts")
         found = doctor.measure(connections, plan.model.path, subject.settings.engine.gpus > 0, subject.tell)
-        yield from judge_fleet(plan, found, made=bool(subject.made))
+        yield from judge_fleet(plan, found, made=bool(subject.made.hosts))
 
 
 def _inventory(settings: Settings, plan: Plan, key: str) -> Iterator[Connection]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from slipway.doctor.market import CloudAnswers, CloudWanted
-from slipway.doctor.types import NoAnswer
+from slipway.doctor.types import Made, NoAnswer
 from slipway.hosting import UPCLOUD_TEMPLATES, boot_disk
 from slipway.offers import offers
 from slipway.plan_types import Plan
@@ -18,8 +18,8 @@ NODE_IMAGES = ("gcp", "azure")
 """clouds that can be asked for what `slipway:pool.image` names"""
 
 
-def cloud_wanted(settings: Settings, plan: Plan, asked: tuple[str, ...], made: int) -> CloudWanted | None:
-    """What the stack needs of its cloud, of which `made` servers are there; None where its provider is no cloud.
+def cloud_wanted(settings: Settings, plan: Plan, asked: tuple[str, ...], made: Made) -> CloudWanted | None:
+    """What the stack needs of its cloud, where it is not there yet; None where its provider is no cloud.
 
     `asked` are the types of servers that the stack file, or advice, would take, in order of preference.
     """
@@ -32,8 +32,8 @@ def cloud_wanted(settings: Settings, plan: Plan, asked: tuple[str, ...], made: i
     size = settings.pool.disk if pool is not None else getattr(section, "disk", None)
     elsewhere = getattr(section, "cache", None)
     disk = (size or boot_disk(plan, weights_elsewhere=elsewhere is not None).gigabytes * GB) + (elsewhere or 0)
-    count = pool.nodes if pool is not None else len(plan.hosts)
-    missing = max(0, count - made)
+    missing = max(0, len(plan.hosts) - len(made.hosts)) if pool is None else 0 if made.pool else pool.nodes
+    front = balanced(settings) and not made.hosts
     return CloudWanted(
         provider=settings.provider,
         zone=_zone(section),
@@ -43,11 +43,11 @@ def cloud_wanted(settings: Settings, plan: Plan, asked: tuple[str, ...], made: i
         servers=missing,
         image=_image(settings, plan, section),
         disk=float(disk),
-        addresses=_addresses(settings, missing, front=balanced(settings) and not made) if pool is None else 0,
+        addresses=_addresses(settings, missing, front=front) if pool is None else 0,
         gpus=settings.engine.gpus,
         offer=offer_of(settings),
         tier=str(getattr(section, "disk_tier", getattr(section, "disks", ""))),
-        balancers=1 if balanced(settings) and not made else 0,
+        balancers=1 if front else 0,
         account=str(getattr(section, "project", None) or getattr(section, "subscription", None) or ""),
         gpu=str(getattr(section, "gpu", None) or "") if settings.engine.gpus else "",
         # The last ones are spot.

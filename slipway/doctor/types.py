@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from slipway.errors import HostError, SlipwayError
+
+if TYPE_CHECKING:
+    from slipway.desired import Connection
 
 Verdict = Literal["ok", "off", "no answer", "not asked"]
 """ok: within its bound. off: out of it. no answer: it was asked, and what came back says nothing, so it is never taken
@@ -38,6 +41,14 @@ class NoAnswer:
 
     def check(self, group: str, name: str, wanted: str = "") -> Check:
         return Check(group, name, self.verdict, self.why, wanted, self.fix)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What is in a stack's state already: hosts, and whether a cluster's node pool is."""
+
+    hosts: tuple[Connection, ...] = ()
+    pool: bool = False
 
 
 def judged(group: str, name: str, well: bool, *, found: str, wanted: str, fix: str = "", cost: str = "") -> Check:

@@ -17,7 +17,7 @@ from bootstrap.testing import FakeSession
 from slipway.desired import Connection
 from slipway.doctor.hosts import Unmeasured
 from slipway.doctor.measured import HostMeasured
-from slipway.doctor.types import NoAnswer
+from slipway.doctor.types import Made, NoAnswer
 from slipway.errors import UnreachableError
 from tests.bootstrap.conftest import RealHost
 
@@ -118,11 +118,36 @@ def test_a_stack_that_was_never_made_and_a_state_that_is_not_read(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     found = doctor.made("prod")
-    assert (found == ()) == said.startswith("no stack")
+    assert (found == Made()) == said.startswith("no stack")
     assert isinstance(found, NoAnswer) != said.startswith("no stack")
     key = doctor.private_key("prod")
     assert isinstance(key, NoAnswer)
     assert key.verdict == "not asked"
+
+
+@pytest.mark.parametrize(
+    ("resource", "there"),
+    [
+        ({"type": "gcp:container/nodePool:NodePool", "urn": "urn:pulumi:p::s::t::release-abc"}, True),
+        ({"type": "aws:eks/nodeGroup:NodeGroup", "urn": "urn:pulumi:p::s::t::release-abc"}, True),
+        ({"type": "azure-native:containerservice:AgentPool", "urn": "urn:pulumi:p::s::t::abc"}, True),
+        ({"type": "upcloud:index/kubernetesNodeGroup:KubernetesNodeGroup", "urn": "urn:pulumi:p::s::t::x"}, True),
+        ({"type": "gcp:container/nodePool:NodePool", "urn": "urn:pulumi:p::s::t::system"}, False),
+        ({"type": "aws:eks/nodeGroup:NodeGroup", "urn": "urn:pulumi:p::s::t::prod-system"}, False),
+        ({"type": "gcp:container/nodePool:NodePool", "urn": "urn:pulumi:p::s::t::x", "delete": True}, False),
+        ({"type": "gcp:container/cluster:Cluster", "urn": "urn:pulumi:p::s::t::x"}, False),
+    ],
+)
+def test_a_pool_in_the_state(
+    resource: dict[str, object], there: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    state = tmp_path / "state.json"
+    state.write_text(json.dumps({"deployment": {"resources": [resource]}}))
+    program = tmp_path / "pulumi"
+    program.write_text(f"#!/bin/sh\ncat {state}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert doctor.made("prod") == Made((), there)
 
 
 def test_without_pulumi(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from slipway.doctor.computer import ComputerAnswers
 from slipway.doctor.hosts import Unmeasured
 from slipway.doctor.market import CloudAnswers, CloudWanted
 from slipway.doctor.measured import HostMeasured
-from slipway.doctor.types import NoAnswer
+from slipway.doctor.types import Made, NoAnswer
 from slipway.units import GIB
 from tests.slipway.doctor.subjects import CPU_HOST
 from tests.slipway.doctor.test_cloud import SAID, UPCLOUD
@@ -33,6 +33,7 @@ config:
     inventory:
       - {{name: h1, address: 192.0.2.11, port: 2222, host_key: "{HOST_KEY}"}}
 """
+NOTHING = Made()
 H1 = Connection(name="h1", address="10.0.0.1", private_key="PEM-of-the-state")
 COMPUTER = ComputerAnswers(None, None, None, memory=8 * GIB, disk=40 * GIB, state="/s")
 CLUSTER = ClusterAnswers("v1.33.2", (Node("n1", True, 8, 16 * GIB, 100 * GIB, 0),), frozenset(), {})
@@ -59,7 +60,7 @@ config:
 class Fakes:
     """Answers, and what was asked."""
 
-    made: tuple[Connection, ...] | NoAnswer = ()
+    made: Made | NoAnswer = NOTHING
     key: str | NoAnswer = "PEM"
     hosts: tuple[HostMeasured | Unmeasured, ...] = (CPU_HOST,)
     cloud: CloudAnswers = SAID
@@ -105,7 +106,7 @@ def fakes() -> Fakes:
 
 
 def test_a_local_stack_that_is_well(fakes: Fakes) -> None:
-    fakes.made = (H1,)
+    fakes.made = Made((H1,))
     result = fakes.world().run("doctor", "--stack", "local")
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
@@ -113,7 +114,7 @@ def test_a_local_stack_that_is_well(fakes: Fakes) -> None:
         "stack local",
         "this computer",
         "h1",
-        "all 14 checks are well, or not asked",
+        "all 15 checks are well, or not asked",
     ]
     assert " ".join(lines[1].split()) == "check verdict found"
     assert fakes.measured[0][1].startswith("/var/lib/slipway/models/")
@@ -213,7 +214,7 @@ def test_hosts_that_no_key_opens_yet(fakes: Fakes) -> None:
 
 
 def test_the_state_wins_over_the_inventory(fakes: Fakes) -> None:
-    fakes.made = (H1,)
+    fakes.made = Made((H1,))
     fakes.world().run("doctor", "--stack", "own")
     assert fakes.measured[0][0] == (H1,)
 

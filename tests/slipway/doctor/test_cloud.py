@@ -7,11 +7,12 @@ from datetime import date
 
 import pytest
 
+from slipway.desired import Connection
 from slipway.doctor.cloud import judge_cloud
 from slipway.doctor.market import CloudAnswers, CloudWanted, Limit, ServerType
 from slipway.doctor.needs import cloud_wanted
 from slipway.doctor.prices import price_age
-from slipway.doctor.types import Check, NoAnswer
+from slipway.doctor.types import Check, Made, NoAnswer
 from slipway.offers import Offer
 from slipway.plan import make_plan
 from slipway.releases import load_lock, load_release
@@ -30,11 +31,14 @@ TODAY = date(2026, 11, 25)
 NOBODY = NoAnswer("nobody home")
 
 
-def wanted(more: str = "", made: int = 0, types: tuple[str, ...] = (), text: str = UPCLOUD) -> CloudWanted:
+def wanted(
+    more: str = "", made: int = 0, types: tuple[str, ...] = (), text: str = UPCLOUD, *, pool: bool = False
+) -> CloudWanted:
     chosen = settings(more, text)
     release = load_release(chosen.release)
     plan = make_plan(chosen, release, load_lock(release.name), BUILT)
-    found = cloud_wanted(chosen, plan, types, made)
+    there = tuple(Connection(name=f"h{n}", address=f"10.0.0.{n}", private_key="") for n in range(made))
+    found = cloud_wanted(chosen, plan, types, Made(there, pool))
     assert found is not None
     return found
 
@@ -137,6 +141,7 @@ def test_a_pool_needs_a_version_a_node_image_and_no_addresses() -> None:
     assert (need.version, need.image, need.channel) == ("1.33", "1.33.5-gke.1080000", "REGULAR")
     assert need.disk == 64 * GIB
     assert checks(need)["Kubernetes"].verdict == "not asked"
+    assert wanted(text=POOL, pool=True).servers == 0
 
 
 def test_what_a_stack_needs_of_azure() -> None:
@@ -181,7 +186,7 @@ def test_hosts_that_are_there_need_nothing_more() -> None:
 def test_the_local_stack_asks_no_cloud() -> None:
     chosen = settings()
     release = load_release(chosen.release)
-    assert cloud_wanted(chosen, make_plan(chosen, release, load_lock(release.name), BUILT), (), 0) is None
+    assert cloud_wanted(chosen, make_plan(chosen, release, load_lock(release.name), BUILT), (), Made()) is None
 
 
 def test_quota() -> None:
