@@ -19,8 +19,9 @@ ENDPOINT = "https://storage.googleapis.com"
 REGION = "auto"
 """that requests are signed for, wherever the bucket is"""
 
-READS, FILLS = "roles/storage.objectViewer", "roles/storage.objectUser"
-"""https://cloud.google.com/storage/docs/access-control/iam-roles"""
+READS, FILLS = "roles/storage.legacyObjectReader", "roles/storage.objectUser"
+"""the first one reads objects and does not list them, as the newer objectViewer would
+https://cloud.google.com/storage/docs/access-control/iam-roles"""
 
 MOST_ACCOUNT = 30
 """characters of an account's id"""

@@ -218,7 +218,7 @@ def test_keys_of_the_bucket_may_do_nothing_else(run: Run) -> None:
     assert bucket.options["retain_on_delete"] is True
     grants = graph.of("gcp:storage/bucketIAMMember:BucketIAMMember")
     assert {grant.name: grant.inputs["role"] for grant in grants} == {
-        "weights-reader": "roles/storage.objectViewer",
+        "weights-reader": "roles/storage.legacyObjectReader",
         "weights-writer": "roles/storage.objectUser",
     }
     for key in graph.of("gcp:storage/hmacKey:HmacKey"):
