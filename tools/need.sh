@@ -23,7 +23,7 @@ needed=(mmdebstrap:mmdebstrap systemd-nspawn:systemd-container ip:iproute2 iptab
 if [ "${1:-}" = test ]; then
   needed+=(qemu-system-x86_64:qemu-system-x86 debugfs:e2fsprogs curl:curl socat:socat shellcheck:shellcheck)
   needed+=(systemd-analyze:systemd ssh-keygen:openssh-client haproxy:haproxy chromium:chromium gpg:gpg)
-  needed+=(setpriv:util-linux)
+  needed+=(setpriv:util-linux containerd:containerd runc:runc /usr/lib/cni/bridge:containernetworking-plugins)
 fi
 if [ "${1:-}" = demo ]; then
   needed+=(gpg:gpg)
