@@ -5,6 +5,10 @@ It asks each server `/ready` over TLS; health checks there verify no certificate
 own authority will do. It ends no connection, so that it has no timeouts and cannot count a server's connections: what
 is too much for one waits in its proxy's queue, or is answered 429.
 
+It forgets a connection that was silent for 60 s, and then finds its server anew by the addresses: the same one, unless
+one came or went meanwhile.
+https://cloud.google.com/php/docs/reference/cloud-compute/latest/V1.BackendServiceConnectionTrackingPolicy
+
 Servers take the balancer's address for their own, which the guest agent of Google's images sees to.
 """
 
