@@ -31,7 +31,7 @@ from slipway.settings.azure import IMAGE_DISK, AzureSettings
 from slipway.settings.resolving import balanced
 from stacks.providers import Host, HostsArgs, born_with
 from stacks.providers.azure_balancer import Balancer, balancer, front_of, joined, ssh_port
-from stacks.providers.azure_network import Place, name_of, place, public_address, rules_of, subnet, zone_name
+from stacks.providers.azure_network import Place, name_of, place, private_network, public_address, rules_of, zone_name
 from stacks.providers.azure_pool import create_cluster
 from stacks.providers.native import laid_over
 from stacks.providers.shared import SSH_PORT, Front, server_host, size_gib
@@ -79,7 +79,7 @@ def create_hosts(args: HostsArgs, opts: pulumi.ResourceOptions) -> list[Host]:
     where, in_front = place(args, opts), balanced(args.settings)
     site = _Site(
         place=where,
-        subnet=subnet(args, where, rules_of(args, checked=in_front)),
+        subnet=private_network(args, where, rules_of(args, checked=in_front)).subnet,
         balancer=balancer(args, where) if in_front else None,
         apart=_apart(args, where),
     )

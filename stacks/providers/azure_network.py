@@ -79,7 +79,13 @@ def place(args: HostsArgs, opts: pulumi.ResourceOptions) -> Place:
     return Place(group, chosen.location or "", tags, there)
 
 
-def subnet(args: HostsArgs, where: Place, rules: Sequence[dict[str, Any]] = ()) -> network.Subnet:
+@dataclass(frozen=True)
+class Network:
+    network: network.VirtualNetwork
+    subnet: network.Subnet
+
+
+def private_network(args: HostsArgs, where: Place, rules: Sequence[dict[str, Any]] = ()) -> Network:
     """A network with one subnet, which lets in what the rules say, or, with none, what Azure's own rules do."""
     name, addresses = name_of(args), args.settings.azure.network
     around = network.VirtualNetwork(
@@ -89,7 +95,7 @@ def subnet(args: HostsArgs, where: Place, rules: Sequence[dict[str, Any]] = ()) 
     if rules:
         guard = network.NetworkSecurityGroup(name, **where.arguments, security_rules=list(rules), opts=where.opts)
         guarded = {"network_security_group": {"id": guard.id}}
-    return network.Subnet(
+    subnet = network.Subnet(
         name,
         resource_group_name=where.group.name,
         virtual_network_name=around.name,
@@ -99,6 +105,7 @@ def subnet(args: HostsArgs, where: Place, rules: Sequence[dict[str, Any]] = ()) 
         **guarded,
         opts=where.opts,
     )
+    return Network(around, subnet)
 
 
 def rules_of(args: HostsArgs, *, checked: bool) -> list[dict[str, Any]]:

@@ -19,12 +19,12 @@ import base64
 from typing import Any
 
 import pulumi
-from pulumi_azure_native import authorization, containerservice, managedidentity, network
+from pulumi_azure_native import authorization, containerservice, managedidentity
 
 from slipway.hosting import GB, boot_disk
 from slipway.settings.azure import IMAGE_DISK
 from stacks.providers import Cluster, HostsArgs
-from stacks.providers.azure_network import Place, name_of, place, subnet, zone_name
+from stacks.providers.azure_network import Network, Place, name_of, place, private_network, zone_name
 from stacks.providers.native import laid_over
 from stacks.providers.shared import short_name, size_gib
 
@@ -45,7 +45,7 @@ def create_cluster(args: HostsArgs, opts: pulumi.ResourceOptions) -> Cluster:
     """
     chosen, wanted, name = args.settings.azure, args.cluster, name_of(args)
     where = place(args, opts)
-    inside = subnet(args, where)
+    inside = private_network(args, where)
     identity, allowed = _identity(args, where, inside)
     written: dict[str, Any] = {
         **where.arguments,
@@ -107,14 +107,15 @@ def create_cluster(args: HostsArgs, opts: pulumi.ResourceOptions) -> Cluster:
 
 
 def _identity(
-    args: HostsArgs, where: Place, inside: network.Subnet
+    args: HostsArgs, where: Place, inside: Network
 ) -> tuple[managedidentity.UserAssignedIdentity, authorization.RoleAssignment]:
-    """Who the cluster is, and that it may put its load balancers and its API server's address into the subnet."""
+    """Who the cluster is, and that it may put its load balancers, its API server's address and a zone of names for that
+    into the network."""
     identity = managedidentity.UserAssignedIdentity(name_of(args), **where.arguments, opts=where.opts)
     role = f"/subscriptions/{args.settings.azure.subscription}/providers/Microsoft.Authorization/roleDefinitions/"
     allowed = authorization.RoleAssignment(
         name_of(args),
-        scope=inside.id,
+        scope=inside.network.id,
         role_definition_id=f"{role}{NETWORK_CONTRIBUTOR}",
         principal_id=identity.principal_id,
         # Without it, an identity that is new would not be found yet.
@@ -124,19 +125,19 @@ def _identity(
     return identity, allowed
 
 
-def _node(args: HostsArgs, inside: network.Subnet) -> dict[str, Any]:
+def _node(args: HostsArgs, inside: Network) -> dict[str, Any]:
     """What every node has."""
     zone = args.settings.azure.zone
     return {
         **NODES,
-        "vnet_subnet_id": inside.id,
+        "vnet_subnet_id": inside.subnet.id,
         "enable_node_public_ip": False,
         **({"availability_zones": [zone]} if zone is not None else {}),
     }
 
 
 def _pool(
-    args: HostsArgs, cluster: containerservice.ManagedCluster, where: Place, inside: network.Subnet
+    args: HostsArgs, cluster: containerservice.ManagedCluster, where: Place, inside: Network
 ) -> containerservice.AgentPool:
     """The pool. What would need other nodes is another generation, and so another pool, beside the old one."""
     chosen, pool = args.settings.azure, args.cluster.pool
