@@ -256,6 +256,7 @@ def _proxy(settings: Settings, image: Image) -> ProxyPlan:
         queue_seconds=int(proxy.queue_timeout),
         retry_after_seconds=int(proxy.retry_after),
         stream_seconds=int(proxy.stream_timeout),
+        key_requests=proxy.key_requests,
     )
 
 

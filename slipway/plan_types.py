@@ -90,6 +90,8 @@ class ProxyPlan:
     client_seconds: int = 60
     stream_seconds: int = 300
     """longest silence of an engine before its first or next token"""
+    key_requests: int | None = None
+    """requests a minute that one key may make; None for as many as there are places"""
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,8 @@ def rows(plan: Plan, settings: Settings, advice: Advice | None = None) -> Iterat
             f"{format_duration(proxy.queue_seconds)}; metrics on 127.0.0.1:{proxy.metrics_port}"
         ),
     )
+    if proxy.key_requests is not None:
+        yield "", f"at most {proxy.key_requests} requests a minute of one key, a proxy"
     if plan.scaling is not None:
         scaling = plan.scaling
         yield (

@@ -119,6 +119,9 @@ class ProxySettings(Section):
     """Longest silence of an engine, before its first token or between two."""
     retry_after: Duration = _seconds("5s")
     """What Retry-After says with a 429 or 503; whole seconds."""
+    key_requests: base.Count | None = None
+    """Requests a minute that one key may make of one proxy (a host, a pod); the next one is answered 429. No limit
+    when left out."""
 
 
 class HostsSettings(Section):

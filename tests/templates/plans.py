@@ -19,7 +19,8 @@ from slipway.plan_types import (
 
 API_KEY = "sk-slipway-0123456789abcdef0123456789abcdef"
 API_KEY_SHA256 = hashlib.sha256(API_KEY.encode()).hexdigest()
-SECOND_KEY_SHA256 = hashlib.sha256(b"sk-slipway-second").hexdigest()
+SECOND_KEY = "sk-slipway-second"
+SECOND_KEY_SHA256 = hashlib.sha256(SECOND_KEY.encode()).hexdigest()
 
 
 def image(name: str, digit: str) -> Image:

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from slipway.plan_types import Plan, ReplicaPlan
-from tests.templates.plans import API_KEY, API_KEY_SHA256, cpu_plan
+from tests.templates.plans import API_KEY, API_KEY_SHA256, SECOND_KEY_SHA256, cpu_plan
 from tests.templates.rendering import render_host
 from tests.templates.stub_engine import StubEngine
 
@@ -90,7 +90,7 @@ class ProxyBench:
         self.plan = plan
         self.log = folder / "proxy.log"
         self.process: subprocess.Popen[bytes] | None = None
-        for file in render_host(plan, [API_KEY_SHA256]):
+        for file in render_host(plan, [API_KEY_SHA256, SECOND_KEY_SHA256]):
             path = folder / file.path.lstrip("/")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(self.moved(file.content), encoding="utf-8")

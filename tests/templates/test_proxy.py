@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.templates.plans import API_KEY, API_KEY_SHA256, CASES
+from tests.templates.plans import API_KEY, API_KEY_SHA256, CASES, SECOND_KEY
 from tests.templates.proxy_bench import ProxyBench, running_proxy, wait_for
 from tests.templates.stub_engine import StubEngine
 
@@ -341,3 +341,19 @@ def test_configuration_has_no_warning(tmp_path: Path, haproxies: dict[str, Path]
         )
         assert result.returncode == 0, f"{name}: {result.stderr}"
         assert "WARNING" not in result.stderr, name
+
+
+def test_a_key_has_so_many_requests_a_minute_and_takes_none_of_another(
+    tmp_path: Path, haproxy: Path, engine: StubEngine
+) -> None:
+    with running_proxy(tmp_path, haproxy, [engine], key_requests=3, retry_after_seconds=7) as bench:
+        wait_for(lambda: bench.ready() == 200)
+        with bench.client() as first, bench.client(SECOND_KEY) as second, bench.client("sk-wrong") as wrong:
+            assert [first.post(CHAT, json={}).status_code for _ in range(3)] == [200] * 3
+            refused = first.post(CHAT, json={})
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "7")
+            assert error_code(refused) == "rate_limit_exceeded"
+            assert second.post(CHAT, json={}).status_code == 200
+            assert wrong.post(CHAT, json={}).status_code == 401
+            assert first.post(CHAT, json={}).status_code == 429
+    assert engine.served == 4
