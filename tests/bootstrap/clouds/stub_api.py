@@ -9,8 +9,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+FIXTURES = Path(__file__).parent / "fixtures"
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,11 @@ class Reply:
     body: Any
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+
+
+def recorded(cloud: str, name: str, status: int = 200) -> Reply:
+    """An answer of the documented shape: `fixtures/<cloud>/<name>.json`."""
+    return Reply(json.loads((FIXTURES / cloud / f"{name}.json").read_text()), status)
 
 
 @dataclass

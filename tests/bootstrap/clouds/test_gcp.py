@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
+from functools import partial
 
 import pytest
 
@@ -17,12 +16,12 @@ from slipway.doctor.market import CloudWanted
 from slipway.doctor.types import Check, NoAnswer
 from slipway.offers import Offer
 from slipway.units import GIB
-from tests.bootstrap.clouds.stub_api import Reply, StubApi, serve
+from tests.bootstrap.clouds.stub_api import Reply, StubApi, recorded, serve
 from tests.bootstrap.conftest import FakeClock
 
 pytestmark = pytest.mark.net
 
-FIXTURES = Path(__file__).parent / "fixtures" / "gcp"
+fixture = partial(recorded, "gcp")
 PROJECT = "/compute/v1/projects/acme-models"
 ZONE = f"{PROJECT}/zones/europe-west4-a"
 IMAGE = "projects/ubuntu-os-cloud/global/images/ubuntu-2404-noble-amd64-v20261015"
@@ -72,10 +71,6 @@ WANTED = CloudWanted(
 )
 POOL = replace(WANTED, image="1.33.5-gke.1080000", addresses=0, balancers=0, version="1.33", channel="REGULAR")
 TODAY = date(2026, 12, 1)
-
-
-def fixture(name: str, status: int = 200) -> Reply:
-    return Reply(json.loads((FIXTURES / f"{name}.json").read_text()), status)
 
 
 @pytest.fixture

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
+from functools import partial
 
 import pytest
 
@@ -16,12 +15,12 @@ from slipway.doctor.cloud import judge_cloud
 from slipway.doctor.market import CloudWanted
 from slipway.doctor.types import Check, NoAnswer
 from slipway.offers import offers
-from tests.bootstrap.clouds.stub_api import Reply, StubApi, serve
+from tests.bootstrap.clouds.stub_api import Reply, StubApi, recorded, serve
 from tests.bootstrap.conftest import FakeClock
 
 pytestmark = pytest.mark.net
 
-FIXTURES = Path(__file__).parent / "fixtures" / "upcloud"
+fixture = partial(recorded, "upcloud")
 PATHS = {
     "/1.3/account": "account",
     "/1.3/account/details/ops": "account-details",
@@ -51,10 +50,6 @@ WANTED = CloudWanted(
     balancers=1,
 )
 TODAY = date(2026, 8, 1)
-
-
-def fixture(name: str) -> Reply:
-    return Reply(json.loads((FIXTURES / f"{name}.json").read_text()))
 
 
 @pytest.fixture
