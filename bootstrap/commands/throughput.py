@@ -128,4 +128,5 @@ def parsed(peer: str, said: Result, heard: Result) -> Throughput:
         return Throughput(peer=peer, state="absent")
     if text == "nobody" and (said.stdout.strip() == "closed" or said.exit in TIMED_OUT):
         return Throughput(peer=peer, state="closed")
-    return Throughput(peer=peer, state="failed", said=(heard.output or said.output or "nothing came back")[-200:])
+    why = said.output if said.exit else f"{peer} did not hear what was sent" if text == "nobody" else heard.output
+    return Throughput(peer=peer, state="failed", said=(why or "nothing came back")[-200:])

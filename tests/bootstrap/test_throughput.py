@@ -36,7 +36,11 @@ COUNTED = Throughput(peer="b", state="measured", received=268435456, seconds=0.5
         (Result(0, "closed\n"), Result(0, "nobody\n"), Throughput(peer="b", state="closed")),
         (Result(124), Result(0, "nobody\n"), Throughput(peer="b", state="closed")),
         (Result(0, "closed\n"), Result(0, "absent\n"), Throughput(peer="b", state="absent")),
-        (Result(0, "sent\n"), Result(0, "nobody\n"), Throughput(peer="b", state="failed", said="nobody\n".strip())),
+        (
+            Result(0, "sent\n"),
+            Result(0, "nobody\n"),
+            Throughput(peer="b", state="failed", said="b did not hear what was sent"),
+        ),
         (
             Result(0, "closed\n"),
             Result(98, "", "Address already in use\n"),
@@ -44,7 +48,7 @@ COUNTED = Throughput(peer="b", state="measured", received=268435456, seconds=0.5
         ),
         (
             Result(127, "", "bash: not found"),
-            Result(0, ""),
+            Result(0, "nobody\n"),
             Throughput(peer="b", state="failed", said="bash: not found"),
         ),
         (Result(0), Result(0), Throughput(peer="b", state="failed", said="nothing came back")),
