@@ -29,10 +29,6 @@ def weights(settings: Settings) -> Iterator[Finding]:
         if name in model.model_fields_set:
             what = f"the {name} of a bucket that is made is known once it is there"
             yield Finding(("model", name), what, "Take it out", (("weights",),))
-    if settings.cluster.claim is not None:
-        what = f"the bucket {chosen.bucket} is made for weights, and pods have the model in the claim"
-        fix = f"Take it out, or take slipway:weights out and fill {settings.cluster.claim} yourself"
-        yield Finding(("cluster", "claim"), what, fix, (("weights",),))
     for name in ("model_access_key", "model_secret_key"):
         if getattr(settings, name) is not None:
             what = "the keys of a bucket that is made are made with it"

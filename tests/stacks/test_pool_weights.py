@@ -39,6 +39,13 @@ def test_pods_read_the_bucket_with_the_readers_keys(run: Run, cloud: str) -> Non
     assert "url" not in config.inputs["data"]["fetch.curl"], "curl would fetch from each that it is told"
 
 
+def test_a_bucket_fills_a_claim_as_well(run: Run) -> None:
+    text, url, _ = STACKS["aws"]
+    graph = run(text.replace("gpu_layer: none", "gpu_layer: none\n    claim: weights"))
+    assert f'url = "{url}"' in secret(graph)
+    assert [one for one in graph.of("kubernetes:core/v1:ConfigMap") if "fetch.curl" in one.inputs["data"]]
+
+
 @pytest.mark.parametrize("cloud", STACKS)
 def test_pods_wait_for_the_secret(run: Run, cloud: str) -> None:
     deployment = one_of(run(STACKS[cloud][0]), "kubernetes:apps/v1:Deployment")
