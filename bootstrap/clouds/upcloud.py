@@ -14,7 +14,7 @@ import httpx
 
 from bootstrap.clouds.asking import DEADLINE, Api, UnansweredError, answered
 from bootstrap.waits import Waits
-from slipway.doctor.market import CloudAnswers, CloudWanted, Limit, ServerType
+from slipway.doctor.market import NO_VERSIONS, CloudAnswers, CloudWanted, Limit, ServerType
 from slipway.doctor.types import NoAnswer
 from slipway.units import MIB
 
@@ -53,6 +53,7 @@ def ask(wanted: CloudWanted, environ: Mapping[str, str], waits: Waits) -> CloudA
             limits=answered(lambda: _limits(api, wanted, limits, types)) if wanted.servers else {},
             prices=answered(lambda: _prices(api, wanted.zone)),
             currency=answered(lambda: str(api.get(f"/1.3/account/details/{name}")["account"]["currency"])),
+            versions=answered(lambda: _versions(api)) if wanted.version else NO_VERSIONS,
         )
 
 
@@ -93,6 +94,11 @@ def _stock(api: Api, zone: str) -> dict[str, int]:
     """How many of each GPU plan the zone can start now, as `upctl zone devices` asks. A zone without GPUs is absent."""
     plans = (api.get("/1.3/device/availability").get(zone) or {}).get("gpu_plans") or {}
     return {str(name): int(plan["amount"]) for name, plan in plans.items()}
+
+
+def _versions(api: Api) -> tuple[str, ...]:
+    """Of clusters, as `upctl kubernetes versions` asks: a list of {"id": "1.30", "version": "v1.30.0"}."""
+    return tuple(str(one["version"]).removeprefix("v") for one in api.get("/1.3/kubernetes/versions"))
 
 
 def _image(api: Api, image: str | None) -> str:

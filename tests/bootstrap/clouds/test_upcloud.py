@@ -30,6 +30,7 @@ PATHS = {
     "/1.3/storage/template": "template",
     "/1.3/server": "server",
     "/1.3/device/availability": "availability",
+    "/1.3/kubernetes/versions": "kubernetes-versions",
 }
 TOKEN = "ucat_not-a-real-one"
 L40S, RTX = "GPU-8xCPU-64GB-1xL40S", "GPU-16xCPU-80GB-1xRTXPRO6000"
@@ -190,6 +191,16 @@ def test_no_stock_names_plan_b(api: StubApi, waits: Waits) -> None:
 def test_a_zone_without_gpus(api: StubApi, waits: Waits) -> None:
     api.answer("/1.3/device/availability", Reply({}))
     assert checks(api, waits)["stock"].found == "0 can be had in fi-hel2"
+
+
+@pytest.mark.parametrize(
+    ("version", "verdict", "said"), [("1.33", "ok", "1.33.3"), ("1.29", "off", "it has 1.32, 1.33")]
+)
+def test_versions_of_clusters(version: str, verdict: str, said: str, api: StubApi, waits: Waits) -> None:
+    found = checks(api, waits, replace(WANTED, version=version))["Kubernetes"]
+    assert (found.verdict, found.found) == (verdict, said)
+    checks(api, waits)
+    assert api.asked.count("GET /1.3/kubernetes/versions") == 1
 
 
 def test_a_template_that_is_gone(api: StubApi, waits: Waits) -> None:
