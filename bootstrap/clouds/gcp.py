@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from bootstrap.clouds.asking import DEADLINE, Api, UnansweredError, answered
-from bootstrap.clouds.gcp_login import FIX, login
+from bootstrap.clouds.gcp_login import FIX, Login, login
 from bootstrap.clouds.gcp_quotas import limits
 from bootstrap.waits import Waits
 from slipway.doctor.market import NO_VERSIONS, NO_ZONE, CloudAnswers, CloudWanted, ServerType
@@ -55,7 +55,7 @@ def ask(wanted: CloudWanted, environ: Mapping[str, str], waits: Waits) -> CloudA
     if isinstance(found, NoAnswer):
         return CloudAnswers.none(found)
     with ExitStack() as stack:
-        clients = {name: stack.enter_context(_client(name, wanted, environ, found.token)) for name in ADDRESSES}
+        clients = {name: stack.enter_context(_client(name, wanted, environ, found)) for name in ADDRESSES}
         apis = _Apis(*(Api(ADDRESSES[name][0], client, waits, refused=FIX) for name, client in clients.items()))
         project = answered(lambda: _project(apis.compute, wanted.account))
         if isinstance(project, NoAnswer):
@@ -75,10 +75,11 @@ def ask(wanted: CloudWanted, environ: Mapping[str, str], waits: Waits) -> CloudA
         )
 
 
-def _client(name: str, wanted: CloudWanted, environ: Mapping[str, str], token: str) -> httpx.Client:
-    headers = {"Authorization": f"Bearer {token}"}
-    if name == "CLOUD_QUOTAS":
-        # Without it, a person's calls count for a project of gcloud's own, which has this interface not enabled.
+def _client(name: str, wanted: CloudWanted, environ: Mapping[str, str], found: Login) -> httpx.Client:
+    headers = {"Authorization": f"Bearer {found.token}"}
+    if name == "CLOUD_QUOTAS" and not found.who:
+        # Without it, a person's calls count for a project of gcloud's own, which has this interface not enabled. A
+        # service account's count for its own, and it may lack the right to say another.
         headers["X-Goog-User-Project"] = wanted.account
     base = environ.get(f"GOOGLE_{name}_CUSTOM_ENDPOINT") or ADDRESSES[name][1]
     return httpx.Client(base_url=base, timeout=DEADLINE, headers=headers)

@@ -13,11 +13,11 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from bootstrap.clouds import gcp_login
+from bootstrap.clouds import gcp, gcp_login
 from bootstrap.clouds.asking import UnansweredError
 from bootstrap.waits import Waits
 from tests.bootstrap.clouds.stub_api import Reply, StubApi, serve
-from tests.bootstrap.clouds.test_gcp import fixture
+from tests.bootstrap.clouds.test_gcp import H100, PATHS, environ, fixture
 
 pytestmark = pytest.mark.net
 
@@ -81,6 +81,18 @@ def test_the_key_of_a_service_account(by: str, api: StubApi, waits: Waits, tmp_p
     said = decoded(claims)
     assert (decoded(head)["alg"], said["iss"], said["aud"]) == ("RS256", WHO, f"{api.url}/token")
     assert said["exp"] - said["iat"] == 600
+
+
+def test_a_service_account_counts_for_its_own_project(
+    api: StubApi, waits: Waits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And its name is in what is printed."""
+    for path, name in PATHS.items():
+        api.answer(path, fixture(name))
+    given = environ(api.url) | {"GOOGLE_OAUTH_ACCESS_TOKEN": "", "GOOGLE_CREDENTIALS": json.dumps(account(api))}
+    assert gcp.ask(H100, given, waits).account == f"project acme-models, as {WHO}"
+    (asked,) = [h for line, h in zip(api.asked, api.headers, strict=True) if "quotaInfos" in line]
+    assert "x-goog-user-project" not in asked
 
 
 def test_the_login_of_a_person(api: StubApi, waits: Waits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
