@@ -6,7 +6,7 @@ Never run against the cloud itself here: the shapes are those of its published s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -111,23 +111,22 @@ def _zones(api: Api, wanted: CloudWanted) -> tuple[str, ...]:
 
 
 def _sizes(api: Api, wanted: CloudWanted) -> dict[str, dict[str, Any]]:
-    """Of the sizes that the stack would take, those that the region, and the zone where one is wanted, has."""
+    """Of the sizes that the stack would take, those that the region has."""
     path, names = (
         f"/subscriptions/{wanted.account}/providers/Microsoft.Compute/skus",
         (*wanted.instances, *wanted.others),
     )
     found = {}
     for sku in _listed(api, path, "skus", **{"$filter": f"location eq '{wanted.region}'"}):
-        zones = {str(zone) for place in sku["locationInfo"] for zone in place.get("zones") or ()}
-        there = not _zone(wanted) or _zone(wanted) in zones
-        if sku["resourceType"] == "virtualMachines" and sku["name"] in names and there:
+        if sku["resourceType"] == "virtualMachines" and sku["name"] in names:
             found[str(sku["name"])] = sku
     return found
 
 
-def _zone(wanted: CloudWanted) -> str:
-    """1, 2 or 3; empty where Azure chooses."""
-    return wanted.zone.removeprefix(wanted.region).removeprefix("-")
+def _wanted_zones(wanted: CloudWanted) -> tuple[str, ...]:
+    """Some of 1, 2 and 3; none where Azure chooses."""
+    zone = wanted.zone.removeprefix(wanted.region).removeprefix("-")
+    return (zone,) if zone else wanted.spread
 
 
 def _type(sku: Mapping[str, Any], wanted: CloudWanted) -> ServerType:
@@ -138,16 +137,20 @@ def _type(sku: Mapping[str, Any], wanted: CloudWanted) -> ServerType:
         memory=round(float(can["MemoryGB"]) * GIB),
         gpus=gpus,
         gpu="GPU" if gpus else "",
-        barred=_barred(sku, _zone(wanted)),
+        barred=_barred(sku, _wanted_zones(wanted)),
     )
 
 
-def _barred(sku: Mapping[str, Any], zone: str) -> str:
-    """Why the subscription may not have this size in the region, or in the zone where one is wanted."""
+def _barred(sku: Mapping[str, Any], wanted: Sequence[str]) -> str:
+    """Why the subscription may not have this size in the region, or in the zones that are wanted."""
+    there = {str(zone) for place in sku["locationInfo"] for zone in place.get("zones") or ()}
+    lacking = [zone for zone in wanted if zone not in there]
+    if lacking:
+        return f"zone {', '.join(lacking)} of the region has none"
     for item in sku.get("restrictions") or ():
         zones = (item.get("restrictionInfo") or {}).get("zones") or ()
-        if item["type"] == "Location" or (item["type"] == "Zone" and zone in zones):
-            return str(item.get("reasonCode") or "no reason is given")
+        if item["type"] == "Location" or (item["type"] == "Zone" and set(wanted) & set(map(str, zones))):
+            return f"it is not for this subscription: {item.get('reasonCode') or 'no reason is given'}"
     return ""
 
 

@@ -52,7 +52,7 @@ def _type(group: str, wanted: CloudWanted, said: CloudAnswers) -> Check:
         had = [other for other, its in said.types.items() if not its.barred]
         others = [other for other in (*wanted.instances[1:], *wanted.others) if other in had]
         fix = f"Take {others[0]}" if others else "Take one that the cloud lists in this zone"
-        found = f"it is not for this account: {kind.barred}" if kind else f"{wanted.zone} has no such type"
+        found = kind.barred if kind else f"{wanted.zone} has no such type"
         return judged(group, "server type", False, found=found, wanted=name, fix=fix)
     gpus = f", {kind.gpus} × {kind.gpu}" if kind.gpus else ""
     found = f"{kind.cores} vCPUs, {kind.memory / GIB:.0f} GiB{gpus}"

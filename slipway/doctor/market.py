@@ -18,7 +18,7 @@ class ServerType:
     gpus: int = 0
     gpu: str = ""
     barred: str = ""
-    """why this account may not have one, where the cloud says so"""
+    """why none can be had although it is there, as half a sentence"""
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ class CloudWanted:
     """what everything is made in, where the stack file says it: a project, a subscription"""
     gpu: str = ""
     """of each server, by the cloud's own word, where the stack file or its machine says it"""
+    spread: tuple[str, ...] = ()
+    """zones of the region that the servers are spread over, where `zone` names none"""
     spot: int = 0
     """how many of `servers` are spot"""
     version: str = ""

@@ -8,6 +8,7 @@ from slipway.hosting import UPCLOUD_TEMPLATES, boot_disk
 from slipway.offers import offers
 from slipway.plan_types import Plan
 from slipway.settings import Settings
+from slipway.settings.azure import AzureSettings
 from slipway.settings.clouds import CloudSection
 from slipway.settings.resolving import balanced, cloud_of, offer_of
 from slipway.units import GIB
@@ -50,6 +51,7 @@ def cloud_wanted(settings: Settings, plan: Plan, asked: tuple[str, ...], made: M
         balancers=1 if front else 0,
         account=str(getattr(section, "project", None) or getattr(section, "subscription", None) or ""),
         gpu=str(getattr(section, "gpu", None) or "") if settings.engine.gpus else "",
+        spread=_spread(section, len(plan.hosts)) if pool is None else (),
         # The last ones are spot.
         spot=min(missing, getattr(section, "spot", 0)) if pool is None else 0,
         version=plan.cluster.version or "" if plan.cluster is not None else "",
@@ -69,6 +71,13 @@ def _zone(section: CloudSection) -> str:
     """The zone with its region's name in front, which Azure leaves out; the region where no zone is said."""
     zone, region = section.zone or "", section.region or ""
     return zone if zone.startswith(region) and zone else "-".join(filter(None, (region, zone)))
+
+
+def _spread(section: CloudSection, servers: int) -> tuple[str, ...]:
+    """Zones that Azure's servers are put into by turns."""
+    if not isinstance(section, AzureSettings) or section.apart != "zones":
+        return ()
+    return tuple(sorted({section.domain(index) or "" for index in range(servers)}))
 
 
 def _image(settings: Settings, plan: Plan, section: CloudSection) -> str | None:

@@ -144,11 +144,11 @@ def test_it_only_reads_and_secrets_go_into_the_form_and_one_header(api: StubApi,
     [
         ("-1", "NC40ads_H100_v5", "ok", "40 vCPUs"),
         ("", "NC40ads_H100_v5", "ok", "40 vCPUs"),
-        ("-2", "NC40ads_H100_v5", "off", "swedencentral-2 has no such type"),
+        ("-2", "NC40ads_H100_v5", "off", "zone 2 of the region has none"),
         ("-1", "NC16as_T4_v3", "ok", "16 vCPUs"),
-        ("-2", "NC16as_T4_v3", "off", "it is not for this account: NotAvailableForSubscription"),
+        ("-2", "NC16as_T4_v3", "off", "it is not for this subscription: NotAvailableForSubscription"),
         ("", "NC16as_T4_v3", "ok", "16 vCPUs"),
-        ("-3", "NC24ads_A100_v4", "off", "it is not for this account: NotAvailableForSubscription"),
+        ("-3", "NC24ads_A100_v4", "off", "it is not for this subscription: NotAvailableForSubscription"),
         ("", "NC999_v9", "off", "swedencentral has no such type"),
     ],
 )
@@ -156,6 +156,12 @@ def test_sizes(zone: str, size: str, verdict: str, said: str, api: StubApi, wait
     wanted = replace(WANTED, zone=f"swedencentral{zone}", instances=(f"Standard_{size}",), others=(), offer=None)
     found = checks(waits, wanted)["server type"]
     assert (found.verdict, found.found.startswith(said)) == (verdict, True)
+
+
+def test_servers_that_are_spread_over_zones(api: StubApi, waits: Waits) -> None:
+    spread = replace(WANTED, zone="swedencentral", spread=("1", "2", "3"))
+    assert checks(waits, spread)["server type"].found == "zone 2 of the region has none"
+    assert checks(waits, replace(spread, spread=("1", "3")))["server type"].verdict == "ok"
 
 
 def test_plan_b_is_a_size_that_the_account_may_have(api: StubApi, waits: Waits) -> None:

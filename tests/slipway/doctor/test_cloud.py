@@ -150,7 +150,8 @@ def test_what_a_stack_needs_of_azure() -> None:
     assert (need.servers, need.addresses, need.balancers) == (3, 1, 1)
     assert need.image == "Debian:debian-12:12-gen2:0.20251112.2294"
     zoned = wanted(text=f"{AZURE}    zone: 2\n    load_balancer: never\n")
-    assert (zoned.zone, zoned.addresses) == ("swedencentral-2", 3)
+    assert (zoned.zone, zoned.addresses, zoned.spread) == ("swedencentral-2", 3, ())
+    assert wanted(text=f"{AZURE}    anti_affinity: zones\n").spread == ("1", "2", "3")
 
 
 @pytest.mark.parametrize(
