@@ -301,6 +301,15 @@ def test_servers_take_the_zones_by_turns_and_fail_with_them(run: Run) -> None:
     assert "zones" not in one_of(run(ONE), VM).inputs
 
 
+def test_a_roll_out_finishes_one_zone_before_the_next(run: Run) -> None:
+    gates = run(ZONES).of("slipway:index:Gate")
+    assert [[one["name"] for one in gate.inputs["connections"]] for gate in gates] == [
+        ["test-0"],
+        ["test-3"],
+        ["test-1"],
+    ]
+
+
 def test_only_a_host_that_is_renewed_takes_a_new_image_or_size(run: Run) -> None:
     kept = [
         "osProfile.customData",
