@@ -25,6 +25,9 @@ HYPERDISK_ONLY = ("a4-", "a4x-", "a3-ultragpu-", "g4-", "c4-", "c4a-", "c4d-", "
 """machines that take no persistent disk
 https://cloud.google.com/compute/docs/accelerator-optimized-machines
 https://cloud.google.com/compute/docs/general-purpose-machines"""
+NOT_ON_DEMAND = ("a3-highgpu-1g", "a3-highgpu-2g", "a3-highgpu-4g", "a3-ultragpu-", "a4-", "a4x-")
+"""machines that are started as spot, for a reservation, or when their turn has come, and not when they are asked for
+https://cloud.google.com/compute/docs/accelerator-optimized-machines"""
 OWN_GPUS = {
     "a2-highgpu-": "nvidia-tesla-a100",
     "a2-megagpu-": "nvidia-tesla-a100",

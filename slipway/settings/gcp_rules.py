@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from slipway.settings import cloud_findings
 from slipway.settings.finding import Finding
-from slipway.settings.gcp import HYPERDISK_ONLY
+from slipway.settings.gcp import HYPERDISK_ONLY, NOT_ON_DEMAND
 from slipway.settings.sections import Settings
 from slipway.units import GIB
 
@@ -56,6 +56,9 @@ OWNED_POOL = {
     "autoscaling": "slipway:pool.max_nodes",
     "maintenance_policies": "",
 }
+
+HOW = {"scheduling", "spot", "flex_start", "reservation_affinity"}
+"""arguments of a server or a node that say how Google is to find room for it"""
 
 OF_HOSTS = (
     "image", "user", "disk", "cache", "cache_retain", "ssh_from", "clients_from", "anti_affinity", "spot",
@@ -117,6 +120,24 @@ def machines(settings: Settings) -> Iterator[Finding]:
         what = f"a machine of type {kind} takes no {chosen.disk_type}"
         yield Finding((GCP, "disk_type"), what, "Write hyperdisk-balanced, or take it out", used)
     yield from cloud_findings.spot(settings, GCP)
+    if kind.startswith(NOT_ON_DEMAND):
+        yield from _on_demand(settings)
+
+
+def _on_demand(settings: Settings) -> Iterator[Finding]:
+    """Machines of a type that Google starts none of on demand, where nothing says how they are to be had."""
+    chosen, used = settings.gcp, ((GCP, "machine_type"),)
+    what = f"Google starts no machine of type {chosen.machine_type} on demand"
+    if settings.kind == "host":
+        if chosen.spot < settings.hosts.count and not chosen.instance_args.keys() & HOW:
+            count = settings.hosts.count
+            fix = f"Write spot: {count}, or instance_args.reservation_affinity with a reservation of yours"
+            yield Finding((GCP, "spot"), what, fix, used)
+        return
+    node = chosen.pool_args.get("node_config")
+    if not (isinstance(node, dict) and node.keys() & HOW):
+        fix = "Add node_config: {spot: true}, or node_config.reservation_affinity with a reservation of yours"
+        yield Finding((GCP, "pool_args"), what, fix, used)
 
 
 def connections(settings: Settings) -> Iterator[Finding]:
