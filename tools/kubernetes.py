@@ -1,6 +1,6 @@
 """What a real Kubernetes takes, built once from the Go module proxy, for the tests: no cluster of anybody's is needed.
 
-python3 -m tools.kubernetes build    make sure that all of it is there; print where each part is
+python3 -m tools.kubernetes build [PART…]    make sure that all of it, or these parts, are there; print where each is
 
 kubebox          etcd, API server, controller manager, scheduler, kubelet and kubectl in one program
 kwok             nodes and pods that exist in the API only, by the hundred
@@ -170,11 +170,11 @@ def _copy(copied: Copied, folder: Path) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    if list(argv) != ["build"]:
-        progress.say("usage: python3 -m tools.kubernetes build")
+    if list(argv[:1]) != ["build"] or not set(argv[1:]) <= set(PARTS):
+        progress.say(f"usage: python3 -m tools.kubernetes build [{'|'.join(PARTS)}]…")
         return 2
     try:
-        for part in PARTS:
+        for part in argv[1:] or PARTS:
             print(part, ensure(part))
     except SlipwayError as error:
         progress.say(f"slipway: {error}")
