@@ -84,3 +84,15 @@ class ScheduledPlan:
     end: str
     zone: str
     pods: int
+
+
+@dataclass(frozen=True)
+class IngressPlan:
+    """A way in by an Ingress."""
+
+    controller: str
+    """the IngressClass"""
+    hostname: str
+    secret: str
+    """with the certificate of `hostname`"""
+    annotations: dict[str, str]

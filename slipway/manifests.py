@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from slipway.dashboards import dashboard
 from slipway.desired import HostFile
 from slipway.errors import RenderError
 from slipway.gpu_layer import operator_values
@@ -53,6 +54,8 @@ class Config:
     """what a pod that serves may connect to"""
     batch: Mounted | None
     """what the pod of a batch mounts, where there is one"""
+    dashboard: str
+    """JSON of a dashboard of Grafana"""
     fetching: Flows
     """what a pod that only fetches the model may connect to"""
 
@@ -112,10 +115,11 @@ def _config(
         script = _rendered(cluster_templates, ("batch.py",), {})
         made_from = _digest([fetched, script, asdict(cluster.batch), asdict(plan.engine)])
         batch = Mounted(f"{cluster.name}-batch-{made_from}", fetched | script)
+    board = json.dumps(dashboard(plan, cluster), indent=1)
     fetching = _model_flow(plan, cluster)
     sending = plan.collector.otlp_endpoint
     serving = fetching if sending is None else {_port(sending): f"metrics, to {sending}"} | fetching
-    return Config(f"{cluster.name}-{_digest(files)}", files, _flows(serving), batch, _flows(fetching))
+    return Config(f"{cluster.name}-{_digest(files)}", files, _flows(serving), batch, board, _flows(fetching))
 
 
 def _digest(made_from: object) -> str:

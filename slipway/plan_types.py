@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from slipway.cluster_types import BatchPlan, GpuLayerPlan, ScheduledPlan
+from slipway.cluster_types import BatchPlan, GpuLayerPlan, IngressPlan, ScheduledPlan
 from slipway.desired import Drain, HealthGate, HostDesired, Image, ModelFile, Window
 from slipway.limits import Limits
 
@@ -246,6 +246,7 @@ class ClusterPlan:
     api_from: tuple[str, ...] = ()
     scaler: ScalerPlan | None = None
     route: RoutePlan | None = None
+    ingress: IngressPlan | None = None
     clients: tuple[dict[str, str], ...] = ({},)
     """labels of namespaces whose pods may connect"""
     clients_from: tuple[str, ...] = ()
@@ -269,6 +270,12 @@ class ClusterPlan:
     @property
     def pods(self) -> int:
         return self.replicas * self.nodes_per_replica
+
+    @property
+    def hostname(self) -> str | None:
+        """What clients outside of the cluster call it."""
+        way = self.ingress or self.route
+        return way.hostname if way is not None else None
 
     @property
     def fetchers(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import json
 import math
 import re
 
-from slipway.cluster_types import BatchPlan, GpuLayerPlan, ScheduledPlan
+from slipway.cluster_types import BatchPlan, GpuLayerPlan, IngressPlan, ScheduledPlan
 from slipway.plan_types import ClusterPlan, PodPlan, PoolPlan, RoutePlan, ScalerPlan, ScalingPlan, Taint
 from slipway.settings import Settings
 from slipway.settings.resolving import cloud_of, driver_from, gpu_layer_of, offer_of, replicas_of
@@ -16,6 +16,11 @@ STACK_LABEL, RELEASE_LABEL, POOL_LABEL = "slipway.dev/stack", "slipway.dev/relea
 MIG_LABEL = "nvidia.com/mig.config"
 GPU_TAINT = Taint("nvidia.com/gpu", "present", "NoSchedule")
 """as managed clusters set it on GPU nodes: https://cloud.google.com/kubernetes-engine/docs/how-to/gpus"""
+
+NGINX = "nginx"
+"""the IngressClass of ingress-nginx, whose annotations are known here: it speaks TLS to the pods, knows them by the
+stack's own authority, and waits as long as a request may:
+https://kubernetes.github.io/ingress-nginx/user-guide/nginx-configuration/annotations/"""
 
 WAITING = 1.0
 """requests that wait, a pod, above which another is started, where neither stack file nor advice says"""
@@ -64,6 +69,7 @@ def cluster_plan(
         api_from=cluster.api_from,
         scaler=_scaler(settings, pod, scaling),
         route=RoutePlan(gateway.name, gateway.namespace, gateway.hostname) if gateway else None,
+        ingress=_ingress(settings, dns_label(stack), namespace_of(settings, stack)),
         clients=cluster.clients,
         clients_from=cluster.clients_from,
         monitoring=cluster.monitoring,
@@ -71,6 +77,29 @@ def cluster_plan(
         nodes_per_replica=cluster.nodes_per_replica,
         weights=settings.weights is not None,
     )
+
+
+def _ingress(settings: Settings, name: str, namespace: str) -> IngressPlan | None:
+    wanted, proxy = settings.cluster.ingress, settings.proxy
+    if wanted is None:
+        return None
+    written = {"cert-manager.io/cluster-issuer": wanted.issuer} if wanted.issuer is not None else {}
+    if wanted.controller == NGINX:
+        silence = str(math.ceil(proxy.queue_timeout + proxy.stream_timeout))
+        asked = {
+            "backend-protocol": "HTTPS",
+            "proxy-ssl-secret": f"{namespace}/{name}-ca",
+            "proxy-ssl-verify": "on",
+            "proxy-ssl-server-name": "on",
+            "proxy-ssl-name": f"{name}.{namespace}.svc",
+            "proxy-read-timeout": silence,
+            "proxy-send-timeout": silence,
+            "proxy-buffering": "off",
+            "proxy-body-size": "32m",
+        }
+        written |= {f"nginx.ingress.kubernetes.io/{key}": value for key, value in asked.items()}
+    secret = wanted.secret or f"{name}-ingress"
+    return IngressPlan(wanted.controller, wanted.hostname, secret, written | wanted.annotations)
 
 
 def _scaler(settings: Settings, pod: PodPlan, scaling: ScalingPlan | None) -> ScalerPlan | None:

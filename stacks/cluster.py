@@ -31,6 +31,7 @@ KINDS: dict[tuple[str, str], Any] = {
     ("apps/v1", "Deployment"): kubernetes.apps.v1.Deployment,
     ("batch/v1", "CronJob"): kubernetes.batch.v1.CronJob,
     ("batch/v1", "Job"): kubernetes.batch.v1.Job,
+    ("networking.k8s.io/v1", "Ingress"): kubernetes.networking.v1.Ingress,
     ("networking.k8s.io/v1", "NetworkPolicy"): kubernetes.networking.v1.NetworkPolicy,
     ("policy/v1", "PodDisruptionBudget"): kubernetes.policy.v1.PodDisruptionBudget,
     ("scheduling.k8s.io/v1", "PriorityClass"): kubernetes.scheduling.v1.PriorityClass,
@@ -182,6 +183,9 @@ class ClusterService(pulumi.ComponentResource):
             place = {"endpoint": store.endpoint} if store is not None else {}
             curl = pulumi.Output.all(**args.model_credentials, **place).apply(lambda given: _curl(args.plan, given))
             made.append(self._secret("model", {"curl": curl}, "Opaque", depends_on))
+        if wanted.ingress is not None:
+            # As nginx reads it: whom to believe that it is a pod of ours.
+            made.append(self._secret("ca", {"ca.crt": args.keys.ca_certificate}, "Opaque", depends_on))
         if wanted.route is not None:
             metadata = {"name": f"{wanted.name}-ca", "namespace": wanted.namespace}
             data = {"ca.crt": args.keys.ca_certificate}
@@ -246,7 +250,7 @@ def _annotate(item: dict[str, Any], digest: pulumi.Input[str]) -> None:
 def _names(wanted: ClusterPlan, service: str) -> list[pulumi.Input[str]]:
     """What clients in the cluster, and through its Gateway, call the service."""
     inside = [wanted.name, f"{wanted.name}.{wanted.namespace}", service, f"{service}.cluster.local", "localhost"]
-    outside = [wanted.route.hostname] if wanted.route is not None and wanted.route.hostname else []
+    outside = [wanted.hostname] if wanted.hostname is not None else []
     return [*inside, *outside]
 
 

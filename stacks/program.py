@@ -106,7 +106,8 @@ def _export(args: HostsArgs, served: _Served) -> None:
     pulumi.export("release", plan.release)
     pulumi.export("hosts", [_shown(host, args.settings, offer) for host in served.hosts])
     pulumi.export("cluster", served.cluster)
-    # The list price of hosts or nodes, in euro; disks, addresses, load balancers and a control plane come on top.
+    # The list price of hosts or nodes, in euro; disks, addresses, load balancers and what a cluster needs itself
+    # come on top.
     pulumi.export("monthly_cost", None if offer is None else round(monthly(offer, served.machines), 2))
     pulumi.export("ca_certificate", keys.ca_certificate)
     pulumi.export("ssh_public_key", served.ssh_public_key)
@@ -155,6 +156,5 @@ def endpoint(host: Host) -> pulumi.Output[str]:
 
 
 def cluster_endpoint(wanted: ClusterPlan) -> str:
-    """Base URL of the API for clients: of the Gateway's name where there is one, else inside of the cluster."""
-    outside = wanted.route.hostname if wanted.route is not None else None
-    return f"https://{outside or f'{wanted.name}.{wanted.namespace}.svc'}/v1"
+    """Base URL of the API for clients: of the way in where it has a name, else inside of the cluster."""
+    return f"https://{wanted.hostname or f'{wanted.name}.{wanted.namespace}.svc'}/v1"

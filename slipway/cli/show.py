@@ -143,6 +143,9 @@ def _cluster_rows(cluster: ClusterPlan) -> Iterator[tuple[str, str]]:
     chosen = ", ".join(f"{key}={value}" for key, value in cluster.node_selector.items()) or "any node"
     yield "pool", f"{pool.nodes} nodes{gpus}, {chosen}"
     yield from _gpu_rows(cluster)
+    if cluster.hostname is not None:
+        how = f"Ingress {cluster.ingress.controller}" if cluster.ingress is not None else "Gateway"
+        yield "way in", f"{cluster.hostname}, by {how}"
     scaler = cluster.scaler
     count = f"{scaler.least} to {scaler.most}, by {scaler.waiting:g} waiting" if scaler else str(cluster.replicas)
     change = "one more before one is stopped" if pod.surge else "one stopped before another starts"

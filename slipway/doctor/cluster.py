@@ -62,11 +62,13 @@ class ClusterWanted:
     """labels of the nodes that pods may be put on"""
     custom: tuple[tuple[str, str], ...]
     """(API version, resource) of custom resources that the stack makes"""
+    more: tuple[tuple[str, str], ...] = ()
+    """(API group, resource) of what not every stack makes"""
 
     @property
     def rights(self) -> tuple[tuple[str, str], ...]:
         """(API group, resource) of everything that is made."""
-        return (*MADE, *((version.partition("/")[0], resource) for version, resource in self.custom))
+        return (*MADE, *self.more, *((version.partition("/")[0], resource) for version, resource in self.custom))
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,15 @@ def cluster_wanted(cluster: ClusterPlan) -> ClusterWanted | None:
         *(MONITORING if cluster.monitoring is not None else ()),
     )
     selector = tuple(sorted(cluster.node_selector.items()))
-    return ClusterWanted(cluster.kubeconfig, cluster.context, cluster.namespace, selector, custom)
+    batch, gpu = cluster.batch, cluster.gpu
+    more = {
+        ("batch", "cronjobs"): batch is not None and batch.cron is not None,
+        ("batch", "jobs"): batch is not None and batch.cron is None,
+        ("apps", "daemonsets"): cluster.prefetch or (gpu is not None and gpu.device_plugin is not None),
+        ("networking.k8s.io", "ingresses"): cluster.ingress is not None,
+    }
+    made = tuple(right for right, wanted in more.items() if wanted)
+    return ClusterWanted(cluster.kubeconfig, cluster.context, cluster.namespace, selector, custom, made)
 
 
 def judge_cluster(plan: Plan, cluster: ClusterPlan, wanted: ClusterWanted, said: ClusterAnswers) -> Iterator[Check]:

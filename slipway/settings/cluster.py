@@ -82,6 +82,22 @@ class GatewaySettings(Section):
     """Name that clients use; every name of the Gateway when left out."""
 
 
+class IngressSettings(Section):
+    """An Ingress of the cluster, as the way to the pods."""
+
+    controller: Namespace
+    """The IngressClass, such as nginx."""
+    hostname: base.Address
+    """Name that clients use."""
+    issuer: Namespace | None = None
+    """ClusterIssuer of cert-manager that makes the certificate of that name."""
+    secret: Namespace | None = None
+    """Secret of type kubernetes.io/tls that has it already."""
+    annotations: dict[str, str] = Field(default={})
+    """More annotations, over those that Slipway writes. It has to be told by them to speak TLS to the pods, where it is
+    another controller than nginx."""
+
+
 class BatchSettings(Section):
     """A file of requests, as OpenAI's batch API takes it, that an engine of its own answers at low priority."""
 
@@ -174,6 +190,8 @@ class ClusterSettings(Section):
     """Places for one more pod each that are held free by pods which give way at once."""
     gateway: GatewaySettings | None = None
     """Route to the pods through a Gateway."""
+    ingress: IngressSettings | None = None
+    """Route to the pods through an Ingress, where there is no Gateway."""
     clients: tuple[dict[LabelKey, LabelValue], ...] = ({},)
     """Labels of namespaces whose pods may connect; one without labels stands for every namespace."""
     clients_from: tuple[base.Cidr, ...] = ()

@@ -159,6 +159,21 @@ def spares(settings: Settings) -> Iterator[Finding]:
         yield Finding(("cluster", "spares"), what, "Lower it or cluster.replicas, or raise slipway:pool.nodes", used)
 
 
+def ways_in(settings: Settings) -> Iterator[Finding]:
+    cluster, where = settings.cluster, ("cluster", "ingress")
+    chosen = cluster.ingress
+    if settings.kind != "node-pool" or chosen is None:
+        return
+    if cluster.gateway is not None:
+        what = "there is a Gateway as well, and clients need one way in"
+        yield Finding(where, what, "Take one of the two out", (("cluster", "gateway"),))
+    if (chosen.issuer is None) == (chosen.secret is None):
+        what = f"the certificate of {chosen.hostname} comes from one place, and this names " + (
+            "none" if chosen.issuer is None else "two"
+        )
+        yield Finding(where, what, "Write issuer, for cert-manager to make it, or secret, that has it")
+
+
 def _clock(at: tuple[str | int, ...], *, zone: str, **crons: str | None) -> Iterator[Finding]:
     """`crons`: by the field that each stands in."""
     checks: list[tuple[str, Callable[[], None]]] = [("zone", partial(check_zone, zone))]
@@ -178,4 +193,5 @@ RULES: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     batch,
     scaling,
     spares,
+    ways_in,
 )

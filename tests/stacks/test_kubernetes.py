@@ -126,3 +126,12 @@ def test_the_operator_is_installed_from_the_chart_that_is_pinned(run: Run, tmp_p
 @pytest.mark.usefixtures("kubeconfig")
 def test_whoever_installs_the_operator_elsewhere_is_not_given_a_second_one(run: Run) -> None:
     assert not run((CLUSTERS / "operator.yaml").read_text()).of("kubernetes:helm.sh/v3:Release")
+
+
+@pytest.mark.usefixtures("kubeconfig")
+def test_an_ingress_is_told_whom_to_believe_and_clients_its_name(run: Run) -> None:
+    graph = run((CLUSTERS / "ingress.yaml").read_text())
+    (authority,) = [one for one in graph.of("kubernetes:core/v1:Secret") if one.name == "Secret/test-ca"]
+    assert set(authority.inputs["stringData"]["[secret]"]) == {"ca.crt"}
+    assert graph.of("kubernetes:networking.k8s.io/v1:Ingress")
+    assert "https://models.example/v1" in graph.text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,8 +22,8 @@ OF_THE_CLUSTER = ("Namespace", "PriorityClass")
 
 
 def kinds(plan: Plan) -> dict[str, dict[str, Any]]:
-    """One object of each kind; of several, the last that is rendered."""
-    return {item["kind"]: item for item in objects(rendered(plan))}
+    """One object of each kind; of several, the first that is rendered."""
+    return {item["kind"]: item for item in reversed(objects(rendered(plan)))}
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -332,3 +333,27 @@ def test_the_clock_adds_pods_beside_those_that_wait_for_room() -> None:
     assert scaler["triggers"][1]["metadata"] == {
         "timezone": "Europe/Helsinki", "start": "0 8 * * 1-5", "end": "0 18 * * 1-5", "desiredReplicas": "3",
     }  # fmt: skip
+
+
+def test_an_ingress_of_nginx_speaks_tls_to_pods_that_it_knows_and_waits_as_long_as_they() -> None:
+    plan = case("ingress")
+    ingress = kinds(plan)["Ingress"]
+    words = {key.rsplit("/", 1)[-1]: value for key, value in ingress["metadata"]["annotations"].items()}
+    assert (words["backend-protocol"], words["proxy-ssl-verify"]) == ("HTTPS", "on")
+    assert words["proxy-ssl-secret"] == "slipway-prod/prod-ca"
+    assert int(words["proxy-read-timeout"]) >= plan.proxy.queue_seconds + plan.proxy.stream_seconds
+    assert words["cluster-issuer"] == "letsencrypt"
+    assert ingress["spec"]["tls"] == [{"hosts": ["models.example"], "secretName": "prod-ingress"}]
+    backend = ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
+    assert backend["port"]["name"] in [port["name"] for port in kinds(plan)["Service"]["spec"]["ports"]]
+
+
+def test_the_dashboard_shows_what_the_proxies_and_this_engine_count() -> None:
+    plan = case("one-gpu")
+    (found,) = [one for one in own(plan) if one["metadata"]["name"] == "prod-dashboard"]
+    board = json.loads(found["data"]["slipway-prod.json"])
+    queries = " ".join(panel["targets"][0]["expr"] for panel in board["panels"])
+    for metric in ("haproxy_backend_current_queue", *(plan.engine.metrics[name] for name in ("running", "kv_cache"))):
+        assert metric in queries
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in board["panels"]]
+    assert len(set(places)) == len(places)

@@ -30,7 +30,8 @@ MODEL = b"weights" * 50_000
 
 
 def mounted(plan: Plan) -> dict[str, str]:
-    (config,) = (item for item in objects(rendered(plan)) if item["kind"] == "ConfigMap")
+    found = [item for item in objects(rendered(plan)) if item["kind"] == "ConfigMap"]
+    (config,) = [item for item in found if "haproxy.cfg" in item["data"]]
     files: dict[str, str] = config["data"]
     return files
 

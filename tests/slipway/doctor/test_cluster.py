@@ -126,3 +126,16 @@ def test_room_for_pods(node: Node, pods: int) -> None:
 def test_what_is_no_quantity(text: str) -> None:
     with pytest.raises(ValueError, match="is no quantity"):
         quantity(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [
+        ("batch", ("batch", "cronjobs")),
+        ("warm", ("apps", "daemonsets")),
+        ("ingress", ("networking.k8s.io", "ingresses")),
+    ],
+)
+def test_rights_are_asked_for_what_this_stack_makes(name: str, right: tuple[str, str]) -> None:
+    assert right in of(case(name))[1].rights
+    assert right not in of(ONE)[1].rights
