@@ -41,9 +41,14 @@ KINDS: dict[tuple[str, str], Any] = {
 WITH_PODS = ("CronJob", "DaemonSet", "Deployment", "Job", "LeaderWorkerSet")
 """kinds whose pods mount what else is made"""
 
-NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
-"""annotation of a Service: Pulumi would wait for pods behind it, which are made after it, and waited for themselves"""
-PATIENT = ("Namespace", "Deployment")
+WAITING: dict[str, dict[str, str]] = {
+    # Pulumi would wait for pods behind it, which are made after it, and waited for themselves.
+    "Service": {"pulumi.com/skipAwait": "true"},
+    # Of other people's objects Pulumi waits for none: a pool would go that groups still run on.
+    "LeaderWorkerSet": {"pulumi.com/waitFor": "condition=Available"},
+}
+"""annotations of a kind that tell Pulumi what to wait for"""
+PATIENT = ("Namespace", "Deployment", "LeaderWorkerSet")
 """kinds whose pods Pulumi waits for, while they start and while they end"""
 WAIT = 600
 """seconds that Pulumi waits for anything where nothing else is said:
@@ -136,8 +141,8 @@ class ClusterService(pulumi.ComponentResource):
             _annotate(item, digest)
         name = f"{kind}/{metadata['name']}"
         opts = self._after(depends_on)
-        if kind == "Service":
-            metadata = metadata | {"annotations": metadata.get("annotations", {}) | NOT_AWAITED}
+        if kind in WAITING:
+            metadata = metadata | {"annotations": metadata.get("annotations", {}) | WAITING[kind]}
         if kind in PATIENT:
             opts = pulumi.ResourceOptions.merge(
                 opts, pulumi.ResourceOptions(custom_timeouts=_timeouts(self._args.wanted))
