@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.stacks import test_aws_pool, test_gcp_pool, test_upcloud_pool
+from tests.stacks import test_aws_pool, test_gcp_pool, test_kubernetes, test_upcloud_pool
 from tests.stacks.conftest import Run
 from tests.support.clouds import assert_no_secret_in_clear, one_of
 from tests.support.mocks import Graph
@@ -19,10 +19,15 @@ STACKS = {
 }
 
 
-def secret(graph: Graph) -> Any:
-    """The lines for curl that a pod mounts from its Secret."""
+def mounted(graph: Graph) -> Any:
+    """What a pod mounts from the Secret of its model."""
     (found,) = [one for one in graph.of("kubernetes:core/v1:Secret") if one.name == "Secret/test-model"]
-    return in_the_clear(in_the_clear(found.inputs["stringData"])["curl"])
+    return found.inputs["stringData"]
+
+
+def secret(graph: Graph) -> Any:
+    """The lines for curl in it."""
+    return in_the_clear(in_the_clear(mounted(graph))["curl"])
 
 
 @pytest.mark.parametrize("cloud", STACKS)
@@ -59,16 +64,27 @@ def test_pods_wait_for_the_secret(run: Run, cloud: str) -> None:
 
 @pytest.mark.parametrize("cloud", STACKS)
 def test_a_preview_knows_no_place_yet(run: Run, cloud: str) -> None:
-    assert "test-model" in str([one.name for one in run(STACKS[cloud][0], preview=True).resources])
+    assert in_the_clear(mounted(run(STACKS[cloud][0], preview=True))) == "[unknown]"
 
 
-def test_a_bucket_that_exists_is_read_in_its_own_region(run: Run) -> None:
-    own = test_aws_pool.CPU.replace("https://models.example", "s3://models").replace(
-        "size: 16GB", "size: 16GB, region: eu-west-1"
-    )
-    own += "  slipway:model_access_key: {secure: AKIA}\n  slipway:model_secret_key: {secure: SECRET-own}\n"
-    graph = run(own)
+MADE = test_aws_pool.CPU.replace("https://models.example", "s3://models")
+FOUND = test_kubernetes.STACK.replace("https://models.example", "s3://models")
+
+
+@pytest.mark.usefixtures("kubeconfig")
+@pytest.mark.parametrize("text", [MADE, FOUND], ids=["made", "found"])
+@pytest.mark.parametrize(
+    ("said", "place"),
+    [
+        ("region: eu-west-1", "https://models.s3.eu-west-1.amazonaws.com/"),
+        ("region: eu-west-1, endpoint: https://s3.example", "https://s3.example/models/"),
+    ],
+)
+def test_a_bucket_that_exists_is_read_where_it_is(run: Run, text: str, said: str, place: str) -> None:
+    """In a cluster that is made, and in one that is found."""
+    keys = "  slipway:model_access_key: {secure: AKIA}\n  slipway:model_secret_key: {secure: SECRET-own}\n"
+    graph = run(text.replace(", size: ", f", {said}, size: ") + keys)
     assert_no_secret_in_clear(graph)
     assert 'aws-sigv4 = "aws:amz:eu-west-1:s3"' in secret(graph)
     (config,) = [one for one in graph.of("kubernetes:core/v1:ConfigMap") if "fetch.curl" in one.inputs["data"]]
-    assert 'url = "https://models.s3.eu-west-1.amazonaws.com/own.gguf"' in config.inputs["data"]["fetch.curl"]
+    assert f'url = "{place}' in config.inputs["data"]["fetch.curl"]
