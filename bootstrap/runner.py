@@ -12,13 +12,14 @@ from bootstrap.facts import FACTS, Facts, gather
 from bootstrap.log import Log
 from bootstrap.operations import OPERATIONS, Operation, Put, Refusal, Run, Send, Step, Steps, query
 from bootstrap.operations.apt import LISTS_DEADLINE, transaction
-from bootstrap.session import NO_SPACE, Command, Result, Session, failure
+from bootstrap.session import NO_SPACE, Command, Result, Session, failure, quote
 from bootstrap.waits import APT_LOCK, DPKG_INTERRUPTED, MIRROR, Retry, Waits
 from slipway.desired import HostDesired
 from slipway.errors import (
     CommandError,
     DeadlineError,
     DiskFullError,
+    HostError,
     PackageError,
     VerifyError,
 )
@@ -35,6 +36,7 @@ MIRROR_HICCUP = re.compile(
     r"Could not resolve|Undetermined Error|Failed to fetch|Unable to connect"
 )
 NO_VERSION = re.compile(r"E: Version '(.+?)' for '(.+?)' was not found|E: Unable to locate package (\S+)")
+BUILD_LOG = re.compile(r"^Consult (/var/lib/dkms/\S+/make\.log) for more information", re.MULTILINE)
 NO_FIT = re.compile(r"unmet dependencies|held broken packages|you have requested an impossible situation")
 
 
@@ -212,7 +214,15 @@ class Runner:
                 where=self.session.name,
                 fix="Pin the package that it names as well, or run `slipway lock` for a set that fits.",
             )
-        return failure(self.session.name, command, result)
+        error = failure(self.session.name, command, result)
+        return self._with_build(error, log[1]) if (log := BUILD_LOG.search(output)) else error
+
+    def _with_build(self, error: HostError, log: str) -> HostError:
+        """With what DKMS's log says of a build that failed: going back to the old package takes the log away."""
+        path = quote(log)
+        look = f"{{ grep -m 3 'error:' {path} || tail -n 3 {path}; }} | cut -c 1-200"
+        said = self.session.run(Command(look, "see why the module was not built", check=False)).stdout.strip()
+        return type(error)(f"{error.what}\nThe build said:\n{said}", where=error.where, fix=error.fix)
 
     def _disk_full(self, what: str) -> DiskFullError:
         figures = self.session.run(

@@ -139,6 +139,17 @@ def test_what_waiting_does_not_mend_is_said_at_once(
     assert clock.slept == []
 
 
+def test_a_module_that_is_not_built_says_why(desired: HostDesired, waits: Waits) -> None:
+    """apt's last lines are triggers, and what puts the old package back takes the log of the build along."""
+    log = "/var/lib/dkms/nvidia-current/535.309.01/build/make.log"
+    out = "\n".join([f"Consult {log} for more information.", *["Processing triggers for libc-bin"] * 20])
+    failed = Result(100, out, "E: Sub-process /usr/bin/dpkg returned an error code (1)")
+    said = Result(0, "nv.c:7:1: error: unknown type name\n")
+    session = FakeSession(answers=[("apt-get", failed), (f"error:' {log}", said)])
+    with pytest.raises(CommandError, match=r"error code \(1\)\nThe build said:\nnv.c:7:1: error: unknown type name\."):
+        run(session, desired, waits)
+
+
 def test_a_full_disk_is_shown_for_files_too(desired: HostDesired, waits: Waits) -> None:
     class Full(FakeSession):
         def put(self, path: str, *_: object) -> None:
