@@ -111,11 +111,10 @@ class _Door:
 
 
 def _door(args: HostsArgs, index: int, site: _Site) -> _Door:
-    name = args.plan.hosts[index].name
     if site.balancer is not None:
         through = site.balancer
-        return _Door(joined(through, site.place, name, index), through.address, ssh_port(index), through.front)
-    address = public_address(args, name, site.place)
+        return _Door(joined(through, index), through.address, ssh_port(index), through.front)
+    address = public_address(args, args.plan.hosts[index].name, site.place)
     named = front_of(args, address, address.ip_address) if args.settings.azure.dns_label is not None else None
     return _Door({"public_ip_address": {"id": address.id}}, address.ip_address, SSH_PORT, named)
 

@@ -29,7 +29,10 @@ IDLE_LEAST = 4
 
 PORTS, PORTS_EACH, PORTS_STEP = 64000, 1024, 8
 """an address has for connections to the outside; a server gets at the most; in steps of
-https://learn.microsoft.com/en-us/azure/load-balancer/outbound-rules"""
+https://learn.microsoft.com/en-us/azure/load-balancer/load-balancer-outbound-connections"""
+
+SLOTS_STEP = 16
+"""ports for SSH are made in steps of"""
 
 FRONT, POOL, CHECK = "front", "servers", "ready"
 
@@ -49,42 +52,43 @@ def ssh_port(index: int) -> int:
     return SSH_FIRST + index
 
 
-def joined(balancer: Balancer, where: Place, name: str, index: int) -> dict[str, Any]:
-    """Arguments of a server's network interface by which it is one of the servers. The rule of its SSH is a resource of
-    its own, because Azure lets none go that an interface has: a server that goes takes its interface along first."""
-    rule = network.InboundNatRule(
-        name,
-        resource_group_name=where.group.name,
-        load_balancer_name=balancer.made.name,
-        frontend_ip_configuration=_part(balancer.made.id, "frontendIPConfigurations", FRONT),
-        protocol="Tcp",
-        frontend_port=ssh_port(index),
-        backend_port=SSH_PORT,
-        idle_timeout_in_minutes=IDLE_MINUTES,
-        enable_tcp_reset=True,
-        opts=where.opts,
-    )
+def joined(balancer: Balancer, index: int) -> dict[str, Any]:
+    """Arguments of a server's network interface by which it is one of the servers, and the one behind its port."""
     return {
-        "load_balancer_backend_address_pools": [_part(balancer.made.id, "backendAddressPools", POOL)],
-        "load_balancer_inbound_nat_rules": [{"id": rule.id}],
+        "load_balancer_backend_address_pools": [
+            _part(balancer.made.id, "backendAddressPools", pool) for pool in (POOL, _slot(index))
+        ]
     }
 
 
+def _slot(index: int) -> str:
+    return f"server-{index}"
+
+
 def balancer(args: HostsArgs, where: Place) -> Balancer:
-    """Make it, with no server behind it yet."""
+    """Make it, with ports for SSH, each to a pool that one server joins: Azure retires the older kind, a rule of a
+    server's network interface, in September 2027.
+
+    There are ports for more servers than there are, so that a few less are no change: servers that go are gone last,
+    and it is not known to us that Azure lets a pool go that still has one.
+    https://learn.microsoft.com/en-us/azure/load-balancer/inbound-nat-rules
+    """
     plan, name, port = args.plan, name_of(args), args.plan.proxy.port
     address = public_address(args, name, where)
     # Its parts name each other by ids that begin with its own.
     own = pulumi.Output.concat(where.group.id, "/providers/Microsoft.Network/loadBalancers/", name)
     front = _part(own, "frontendIPConfigurations", FRONT)
-    share = PORTS // len(plan.hosts) // PORTS_STEP * PORTS_STEP
+    slots = range(math.ceil(len(plan.hosts) / SLOTS_STEP) * SLOTS_STEP)
+    # A rule takes a whole step of ports for itself, and those of SSH stand side by side.
+    left = PORTS - PORTS_STEP * (1 + math.ceil(len(slots) / PORTS_STEP))
+    share = left // len(plan.hosts) // PORTS_STEP * PORTS_STEP
     made = network.LoadBalancer(
         name,
         **where.arguments,
         load_balancer_name=name,
         sku={"name": "Standard"},
         frontend_ip_configurations=[{"name": FRONT, "public_ip_address": {"id": address.id}}],
-        backend_address_pools=[{"name": POOL}],
+        backend_address_pools=[{"name": POOL}, *({"name": _slot(index)} for index in slots)],
         probes=[
             {
                 "name": CHECK,
@@ -109,6 +113,20 @@ def balancer(args: HostsArgs, where: Place) -> Balancer:
                 "enable_tcp_reset": True,
                 "disable_outbound_snat": True,
             }
+        ],
+        inbound_nat_rules=[
+            {
+                "name": _slot(index),
+                "protocol": "Tcp",
+                "frontend_ip_configuration": front,
+                "frontend_port_range_start": ssh_port(index),
+                "frontend_port_range_end": ssh_port(index),
+                "backend_address_pool": _part(own, "backendAddressPools", _slot(index)),
+                "backend_port": SSH_PORT,
+                "idle_timeout_in_minutes": IDLE_MINUTES,
+                "enable_tcp_reset": True,
+            }
+            for index in slots
         ],
         outbound_rules=[
             {

@@ -30,7 +30,6 @@ PLURALS = {"PublicIPAddress": "publicIPAddresses", "UserAssignedIdentity": "user
 
 INSIDE = {
     "AgentPool": ("managedClusters", "resourceName"),
-    "InboundNatRule": ("loadBalancers", "loadBalancerName"),
     "Subnet": ("virtualNetworks", "virtualNetworkName"),
 }
 """resources that are parts of others: of which kind, and by which argument they name it"""
