@@ -20,7 +20,7 @@ def vllm_flags(settings: Settings) -> tuple[str, ...]:
     if nodes == "1":
         return ()
     return (
-        *("--pipeline-parallel-size", nodes, "--distributed-executor-backend", "mp"),
+        *("--pipeline-parallel-size", nodes),
         *("--nnodes", nodes, "--node-rank", INDEX),
         *("--master-addr", LEADER, "--master-port", str(MEETING_PORT)),
     )

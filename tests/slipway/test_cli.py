@@ -219,7 +219,10 @@ def test_a_bundle_that_cannot_be_written(world: World) -> None:
     [
         ("engine-vllm", "'engine-vllm' is no digest"),
         ("engine-vllm=sha256:12", "is no digest"),
-        ("proxy=sha256:" + "a" * 64, "pulls no image 'proxy'. Its images without a digest: engine-sglang, engine-vllm"),
+        (
+            "proxy=sha256:" + "a" * 64,
+            "pulls no image 'proxy'. Its images without a digest: dcgm-exporter, device-plugin",
+        ),
     ],
 )
 def test_digests_that_cannot_be_pinned(world: World, option: str, said: str) -> None:

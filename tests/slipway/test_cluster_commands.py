@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from slipway.cli.show import rows
 from slipway.render import load_templates
+from slipway.settings import parse_stack_file
 from tests.slipway.test_cli import World
+from tests.templates.clusters import FILES, case
 
 ROOT = Path(__file__).parents[2]
 STACK = (ROOT / "tests" / "templates" / "cluster" / "cpu.yaml").read_text()
@@ -57,3 +60,33 @@ def test_a_model_that_only_this_computer_has_is_refused(world: World) -> None:
         "a pod cannot fetch file:///models/SmolLM2-135M-Instruct.Q4_1.gguf. Use https://, hf:// or s3://"
         in result.stderr
     )
+
+
+SAID = {
+    "embedding": {"never two on one node"},
+    "multi-node": {"each spread over 2 nodes"},
+    "shared-gpus": {
+        "device plugin and DCGM exporter in slipway-prod-gpu; the node image brings the driver",
+        "4 pods take turns on a GPU",
+    },
+    "operator": {
+        "NVIDIA's operator, which you install, with the values of `render`; driver 580.159.03",
+        "GPUs cut into 1g.10gb",
+    },
+    "batch": {
+        "in/november.jsonl of claim requests, at 0 22 * * * (Europe/Helsinki), for 8h each time; "
+        "answers in out/november.jsonl"
+    },
+    "warm": {
+        "3 or more from 0 8 * * 1-5 until 0 18 * * 1-5 (Europe/Helsinki)",
+        "1 more places are held free, by pods that give way",
+        "images and the model are put on every node ahead of them",
+    },
+    "ingress": {"models.example, by Ingress nginx", "at most 600 requests a minute of one key, a proxy"},
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_plan_says_what_a_stack_has_besides(name: str) -> None:
+    settings = parse_stack_file((FILES / f"{name}.yaml").read_text(), "Pulumi.prod.yaml")
+    assert SAID[name] <= {value for _, value in rows(case(name), settings)}

@@ -62,6 +62,14 @@ CASES = {
         ),
         WEIGHTS,
     ),
+    "vllm-two-nodes": (
+        settings(EngineSettings(name="vllm", gpus=8, tensor_parallel=8), cluster={"nodes_per_replica": 2}),
+        WEIGHTS,
+    ),
+    "sglang-two-nodes": (
+        settings(EngineSettings(name="sglang", gpus=8, tensor_parallel=8), cluster={"nodes_per_replica": 2}),
+        WEIGHTS,
+    ),
     "custom": (
         settings(
             EngineSettings(
