@@ -32,6 +32,9 @@ IDLE_MOST = 30 * 60
 """seconds that a public address, or a rule of a load balancer, keeps a silent connection at the most
 https://learn.microsoft.com/en-us/rest/api/load-balancer/load-balancers/create-or-update"""
 
+SSH_FIRST, SSH_MOST = 50000, 1000
+"""port of the first server's SSH at a load balancer, and how many ports from there on are kept for it"""
+
 IMAGE_DISK = 30 * GIB
 """bytes of the disk in Canonical's and Debian's images; a boot disk cannot be smaller"""
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from slipway.settings import cloud_findings
-from slipway.settings.azure import IDLE_MOST, IMAGE_DISK
+from slipway.settings.azure import IDLE_MOST, IMAGE_DISK, SSH_FIRST, SSH_MOST
 from slipway.settings.finding import Finding
 from slipway.settings.resolving import balanced
 from slipway.settings.sections import Settings
@@ -137,6 +137,10 @@ def servers(settings: Settings) -> Iterator[Finding]:
         what = "this is of an availability set, and there is none"
         used = ((AZURE, "zone"), (AZURE, "anti_affinity"))
         yield Finding((AZURE, "fault_domains"), what, "Take it out", used)
+    if balanced(settings) and SSH_FIRST <= settings.proxy.port < SSH_FIRST + SSH_MOST:
+        last = SSH_FIRST + SSH_MOST - 1
+        what = f"ports from {SSH_FIRST} to {last} of a load balancer at Azure are those of servers' SSH"
+        yield Finding(("proxy", "port"), what, "Use another, such as 8443", (("hosts", "count"),))
     if chosen.dns_label is not None and settings.hosts.count > 1 and not balanced(settings):
         what = f"one name stands for one address, and {settings.hosts.count} servers without a load balancer have more"
         fix = "Take it out, or write load_balancer: auto"

@@ -16,13 +16,11 @@ from typing import Any
 import pulumi
 from pulumi_azure_native import network
 
+from slipway.settings.azure import SSH_FIRST
 from slipway.settings.clouds import CHECK_MISSES, CHECK_SECONDS
 from stacks.providers import HostsArgs
 from stacks.providers.azure_network import IDLE_MINUTES, Place, name_of, public_address
 from stacks.providers.shared import SSH_PORT, Front, silence_seconds
-
-SSH_FIRST = 50000
-"""port of the first server's SSH at the load balancer; the others follow"""
 
 IDLE_LEAST = 4
 """minutes that a rule keeps a silent connection at the least"""
