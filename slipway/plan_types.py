@@ -133,8 +133,8 @@ class WavePlan:
 
 @dataclass(frozen=True)
 class ScalingPlan:
-    """When an autoscaler should start another replica, as advice says. Nothing acts on it yet: there is no autoscaler
-    here, and whoever brings one finds its thresholds."""
+    """When an autoscaler should start another replica, as advice says. In a cluster the scaler does; on hosts nothing
+    acts on it, and whoever brings one finds its thresholds."""
 
     waiting: float
     """requests that wait, a replica, above which another is started"""
@@ -215,6 +215,10 @@ class ScalerPlan:
     cold_start: int
     """seconds until a new pod serves"""
     scheduled: tuple[ScheduledPlan, ...] = ()
+    kv: float | None = None
+    """share of the KV cache in use, above which another is started; None asks nobody"""
+    first_token: float | None = None
+    """seconds to the first token at p95, above which another is started; None asks nobody"""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import math
 import re
 
 from slipway.cluster_types import BatchPlan, GpuLayerPlan, IngressPlan, ScheduledPlan
+from slipway.engine_facts import FACTS
 from slipway.plan_types import ClusterPlan, PodPlan, PoolPlan, RoutePlan, ScalerPlan, ScalingPlan, Taint
 from slipway.settings import Settings
 from slipway.settings.resolving import cloud_of, driver_from, gpu_layer_of, offer_of, replicas_of
@@ -112,6 +113,8 @@ def _scaler(settings: Settings, pod: PodPlan, scaling: ScalingPlan | None) -> Sc
         prometheus=wanted.prometheus,
         waiting=wanted.waiting or (scaling.waiting if scaling else WAITING),
         cold_start=math.ceil(scaling.cold_start) if scaling else pod.startup_seconds,
+        kv=wanted.kv or (scaling.kv if scaling and "kv_cache" in FACTS[settings.engine.name].metrics else None),
+        first_token=wanted.first_token,
         scheduled=tuple(ScheduledPlan(each.start, each.end, each.zone, each.pods) for each in wanted.scheduled),
     )
 

@@ -74,11 +74,12 @@ def rows(plan: Plan, settings: Settings, advice: Advice | None = None) -> Iterat
         yield "", f"at most {proxy.key_requests} requests a minute of one key, a proxy"
     if plan.scaling is not None:
         scaling = plan.scaling
+        acts = "the scaler does it" if plan.cluster is not None and plan.cluster.scaler else "nothing acts on it yet"
         yield (
             "scaling",
             (
                 f"another replica above {scaling.waiting:g} waiting a replica or {scaling.kv:.0%} of the KV cache, "
-                f"{format_duration(scaling.cold_start)} ahead; nothing acts on it yet"
+                f"{format_duration(scaling.cold_start)} ahead; {acts}"
             ),
         )
     collector = plan.collector
@@ -154,6 +155,10 @@ def _cluster_rows(cluster: ClusterPlan) -> Iterator[tuple[str, str]]:
         yield "", f"each spread over {cluster.nodes_per_replica} nodes"
     if cluster.apart:
         yield "", "never two on one node"
+    if scaler is not None and (scaler.kv or scaler.first_token):
+        asked = [f"{scaler.kv:.0%} of the KV cache"] if scaler.kv else []
+        asked += [f"{format_duration(scaler.first_token)} to the first token"] if scaler.first_token else []
+        yield "", f"another also above {' or '.join(asked)}"
     for bound in scaler.scheduled if scaler else ():
         yield "", f"{bound.pods} or more from {bound.start} until {bound.end} ({bound.zone})"
     if cluster.spares:

@@ -67,6 +67,10 @@ class ScalingSettings(Section):
     """Prometheus that has the pods' metrics, as KEDA reaches it."""
     waiting: Annotated[float, Field(gt=0)] | None = None
     """Requests that wait, a pod, above which another is started; what advice says, else 1."""
+    kv: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of the engines' KV cache in use, above which another is started; what advice says, else it is not asked."""
+    first_token: Duration | None = None
+    """Time to the first token of 95 in 100 requests, above which another is started; nothing is asked when left out."""
     scheduled: tuple[ScheduledSettings, ...] = ()
     """Times in which there are more pods than `min`, whether or not requests wait."""
 

@@ -136,6 +136,13 @@ def scaling(settings: Settings) -> Iterator[Finding]:
     elif chosen.min > chosen.max:
         what = f"the fewest pods are {chosen.min}, and the most {chosen.max}"
         yield Finding((*where, "max"), what, f"Write {chosen.min} or more", ((*where, "min"),))
+    for field, figure in (("kv", "kv_cache"), ("first_token", "first_token")):
+        metrics = FACTS[settings.engine.name].metrics
+        if getattr(chosen, field) is not None and figure not in metrics and not engine_is_open(settings):
+            what = f"{settings.engine.name} does not say it in its metrics"
+            yield Finding(
+                (*where, field), what, "Take it out; waiting is the proxy's own figure", (("engine", "name"),)
+            )
     for index, bound in enumerate(chosen.scheduled):
         at = (*where, "scheduled", index)
         yield from _clock(at, start=bound.start, end=bound.end, zone=bound.zone)

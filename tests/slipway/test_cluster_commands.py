@@ -63,6 +63,7 @@ def test_a_model_that_only_this_computer_has_is_refused(world: World) -> None:
 
 
 SAID = {
+    "one-gpu": {"another also above 80% of the KV cache or 2s to the first token"},
     "embedding": {"never two on one node"},
     "multi-node": {"each spread over 2 nodes"},
     "shared-gpus": {

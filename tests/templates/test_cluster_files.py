@@ -357,3 +357,11 @@ def test_the_dashboard_shows_what_the_proxies_and_this_engine_count() -> None:
         assert metric in queries
     places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in board["panels"]]
     assert len(set(places)) == len(places)
+
+
+def test_a_scaler_asks_for_what_the_engine_calls_its_figures() -> None:
+    plan = case("one-gpu")
+    _, kv, first = kinds(plan)["ScaledObject"]["spec"]["triggers"]
+    assert (kv["metricType"], kv["metadata"]["threshold"]) == ("Value", "0.8")
+    assert plan.engine.metrics["kv_cache"] in kv["metadata"]["query"]
+    assert f"{plan.engine.metrics['first_token']}_bucket" in first["metadata"]["query"]
