@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from slipway.settings import cloud_findings
 from slipway.settings.finding import Finding
 from slipway.settings.gcp import HYPERDISK_ONLY, NOT_ON_DEMAND
+from slipway.settings.resolving import driver_from
 from slipway.settings.sections import Settings
 from slipway.units import GIB
 
@@ -165,7 +166,7 @@ def cluster(settings: Settings) -> Iterator[Finding]:
         )
         yield Finding(("cluster", "api_from"), what, fix, (("cluster", "private"), *kind))
     yield from cloud_findings.no_ipv6(("cluster", "api_from"), chosen.api_from, "GKE takes IPv4 here")
-    if settings.engine.gpus and chosen.gpu_layer == "plugin":
+    if settings.engine.gpus and chosen.gpu_layer != "none" and driver_from(settings) == "image":
         what = "GKE's nodes bring a device plugin of their own, and a second one would claim the same GPUs"
         fix = "Write gpu_layer: none; operator is for the release's own driver"
         yield Finding(("cluster", "gpu_layer"), what, fix, (("engine", "gpus"), *kind))
