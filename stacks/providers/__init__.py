@@ -11,16 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
-from typing import cast
+from typing import cast, get_args
 
 import pulumi
 
 from slipway.errors import PlanError
 from slipway.plan_types import ClusterPlan, Plan
 from slipway.settings import Settings
+from slipway.settings.sections import Provider
 from stacks.resources import StackKeys
 
-AVAILABLE = ("kubernetes", "local", "ssh", "upcloud", "gcp", "aws", "azure")
+AVAILABLE: tuple[str, ...] = get_args(Provider)
+"""what a stack file may name; each has its module"""
 
 NOT_RUN = "not run"
 """how VERIFIED starts where a module never made a real host; whoever uses it is told"""
