@@ -55,7 +55,7 @@ class Config:
     batch: Mounted | None
     """what the pod of a batch mounts, where there is one"""
     dashboard: str
-    """JSON of a dashboard of Grafana"""
+    """JSON of a dashboard of Grafana; nothing where nobody watches"""
     fetching: Flows
     """what a pod that only fetches the model may connect to"""
 
@@ -115,7 +115,7 @@ def _config(
         script = _rendered(cluster_templates, ("batch.py",), {})
         made_from = _digest([fetched, script, asdict(cluster.batch), asdict(plan.engine)])
         batch = Mounted(f"{cluster.name}-batch-{made_from}", fetched | script)
-    board = json.dumps(dashboard(plan, cluster), indent=1)
+    board = json.dumps(dashboard(plan, cluster), indent=1) if cluster.monitoring is not None else ""
     fetching = _model_flow(plan, cluster)
     sending = plan.collector.otlp_endpoint
     serving = fetching if sending is None else {_port(sending): f"metrics, to {sending}"} | fetching

@@ -79,6 +79,7 @@ def _texts(folder: Path | Traversable, prefix: str) -> Iterator[tuple[str, str]]
             yield prefix + entry.name, entry.read_text(encoding="utf-8")
 
 
+@lru_cache(maxsize=8)
 def parse_manifest(text: str, source: str = MANIFEST) -> Manifest:
     """The manifest in `text`. Raises `RenderError`."""
     try:
