@@ -41,6 +41,8 @@ KINDS: dict[tuple[str, str], Any] = {
 WITH_PODS = ("CronJob", "DaemonSet", "Deployment", "Job", "LeaderWorkerSet")
 """kinds whose pods mount what else is made"""
 
+TAKEN_BACK = {"pulumi.com/patchForce": "true"}
+"""annotation of all objects: what somebody changed by hand is put back, where Pulumi would stop with a conflict"""
 WAITING: dict[str, dict[str, str]] = {
     # Pulumi would wait for pods behind it, which are made after it, and waited for themselves.
     "Service": {"pulumi.com/skipAwait": "true"},
@@ -141,8 +143,8 @@ class ClusterService(pulumi.ComponentResource):
             _annotate(item, digest)
         name = f"{kind}/{metadata['name']}"
         opts = self._after(depends_on)
-        if kind in WAITING:
-            metadata = metadata | {"annotations": metadata.get("annotations", {}) | WAITING[kind]}
+        annotations = metadata.get("annotations", {}) | TAKEN_BACK | WAITING.get(kind, {})
+        metadata = metadata | {"annotations": annotations}
         if kind in PATIENT:
             opts = pulumi.ResourceOptions.merge(
                 opts, pulumi.ResourceOptions(custom_timeouts=_timeouts(self._args.wanted))
@@ -192,7 +194,7 @@ class ClusterService(pulumi.ComponentResource):
             # As nginx reads it: whom to believe that it is a pod of ours.
             made.append(self._secret("ca", {"ca.crt": args.keys.ca_certificate}, "Opaque", depends_on))
         if wanted.route is not None:
-            metadata = {"name": f"{wanted.name}-ca", "namespace": wanted.namespace}
+            metadata = {"name": f"{wanted.name}-ca", "namespace": wanted.namespace, "annotations": TAKEN_BACK}
             data = {"ca.crt": args.keys.ca_certificate}
             made.append(
                 kubernetes.core.v1.ConfigMap(
@@ -207,7 +209,8 @@ class ClusterService(pulumi.ComponentResource):
     def _secret(
         self, suffix: str, data: Mapping[str, pulumi.Input[str]], kind: str, depends_on: list[pulumi.Resource]
     ) -> pulumi.Resource:
-        metadata = {"name": f"{self._args.wanted.name}-{suffix}", "namespace": self._args.wanted.namespace}
+        wanted = self._args.wanted
+        metadata = {"name": f"{wanted.name}-{suffix}", "namespace": wanted.namespace, "annotations": TAKEN_BACK}
         made: pulumi.Resource = kubernetes.core.v1.Secret(
             f"Secret/{metadata['name']}",
             metadata=metadata,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from slipway.releases import Lock, compute_lock, is_locked, load_lock, load_release
+from slipway.releases import Lock, Release, compute_lock, is_locked, load_lock, load_release
 from tests.slipway.test_releases import resolved
 
 
 def lock_of(name: str) -> Lock:
     """The lock that ships; for a release without one, as `slipway lock` would write it, with images at any digest."""
-    if is_locked(name):
-        return load_lock(name)
-    release = load_release(name)
+    return load_lock(name) if is_locked(name) else made_lock(load_release(name))
+
+
+def made_lock(release: Release) -> Lock:
     pulled = {image: "sha256:" + "5" * 64 for image, pin in release.images.items() if pin.repository is not None}
     return compute_lock(release, resolved(release), pulled)
 

@@ -71,20 +71,24 @@ class Run:
 
 @dataclass
 class Project:
-    """A project with one stack in `folder`. `resources` names the module whose RESOURCES the provider serves."""
+    """A project with one stack in `folder`. `resources` names the module whose RESOURCES the provider serves;
+    `providers` are more plugins, by name and the folder that they are in."""
 
     folder: Path
     bin: Path
     resources: str | None = None
     stack: str = "test"
     environment: dict[str, str] = field(default_factory=dict)
+    providers: dict[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         (self.folder / "backend").mkdir(parents=True, exist_ok=True)
+        named = {"slipway": PLUGIN, **self.providers}
+        plugins = [{"name": name, "path": str(folder)} for name, folder in named.items()]
         (self.folder / "Pulumi.yaml").write_text(
             "name: throwaway\n"
             f"runtime: {{name: python, options: {{virtualenv: {json.dumps(str(Path(sys.prefix)))}}}}}\n"
-            f"plugins: {{providers: [{{name: slipway, path: {json.dumps(str(PLUGIN))}}}]}}\n"
+            f"plugins: {{providers: {json.dumps(plugins)}}}\n"
         )
         self.program("")
         self.pulumi("stack", "init", self.stack)
