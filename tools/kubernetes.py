@@ -33,6 +33,9 @@ SOURCES = cache.ROOT / "tools/kubernetes"
 PROVIDER_SOURCE = cache.ROOT / "tools/pulumi-kubernetes"
 PROVIDER_MODULE = "github.com/pulumi/pulumi-kubernetes/provider/v4"
 PROVIDER = "pulumi-resource-kubernetes"
+SDK_MODULE = "github.com/pulumi/pulumi-kubernetes/sdk/v4"
+SDK_PARTS = ("", "helm/v4", "utilities", "yaml/v2")
+"""packages of the SDK that the plugin uses; `yaml/v2` would pull in the rest of it (tools/pulumi-kubernetes/kinds)"""
 PROJECT = cache.ROOT / "pyproject.toml"
 
 PACKAGES = {
@@ -146,8 +149,9 @@ def _build_provider(folder: Path) -> None:
     version = provider_version(PROJECT.read_text())
     with tempfile.TemporaryDirectory(prefix="slipway-provider-") as name:
         source = Path(name)
-        for item in PROVIDER_SOURCE.iterdir():
+        for item in PROVIDER_SOURCE.glob("*.*"):
             shutil.copyfile(item, source / item.name)
+        _slim_sdk(source)
         given = gobuild.module_dir(source, PROVIDER_MODULE) / "cmd" / PROVIDER
         schema = json.loads((given / "schema.json").read_text())
         (source / "schema-embed.json").write_text(json.dumps(schema | {"version": version}))
@@ -155,6 +159,22 @@ def _build_provider(folder: Path) -> None:
         flag = f"-X {PROVIDER_MODULE}/pkg/version.Version={version}"
         gobuild.build(source, ".", folder / PROVIDER, what, ldflags=(flag,))
     progress.say(f"built {what} in {time.monotonic() - started:.0f} s")
+
+
+def _slim_sdk(source: Path) -> None:
+    """Have the module in `source` use a copy of the SDK without what it does not need."""
+    progress.run(["go", "mod", "download", SDK_MODULE, PROVIDER_MODULE], "Pulumi's SDK for Kubernetes", cwd=source)
+    given, made = gobuild.module_dir(source, SDK_MODULE), source / "sdk"
+    for part in SDK_PARTS:
+        folder = Path("go/kubernetes", part)
+        (made / folder).mkdir(parents=True, exist_ok=True)
+        for item in (given / folder).glob("*.*"):
+            if item.is_file():
+                shutil.copyfile(item, made / folder / item.name)
+    shutil.copyfile(given / "go.mod", made / "go.mod")
+    shutil.copyfile(PROVIDER_SOURCE / "kinds/kinds.go", made / "go/kubernetes/yaml/v2/kinds.go")
+    with (source / "go.mod").open("a") as file:
+        file.write(f"\nreplace {SDK_MODULE} => ./sdk\n")
 
 
 def _copy(copied: Copied, folder: Path) -> None:
