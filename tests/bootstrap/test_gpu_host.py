@@ -89,7 +89,7 @@ def test_going_back_takes_what_came_with_the_new_driver_away(host: SimulatedGpuH
 
 
 def test_going_back_asks_no_mirror_where_its_sources_are_the_same(host: SimulatedGpuHost, waits: Waits) -> None:
-    """apt's pins are others, and the lists that it has know the old packages: a mirror that is down takes no host down."""
+    """apt's pins are others, and the lists it has know the old packages: a mirror that is down takes no host down."""
     converge(host, desired(OLD), waits)
     host.stuck = OLD
     host.fail_on("apt-get update", Result(100, "", "E: the mirror is gone"))
