@@ -98,7 +98,7 @@ def test_a_replica_of_several_nodes_is_made_after_all_that_it_mounts_and_before_
     waits = {name.rsplit("::", 1)[-1] for name in group.dependencies}
     assert {"Secret/test-keys", "Secret/test-tls", "NetworkPolicy/test-group"} <= waits
     assert group.options["ignore_changes"] == ["spec.replicas"]
-    assert group.inputs["metadata"]["annotations"] == {"pulumi.com/waitFor": "condition=Available"}
+    assert group.inputs["metadata"]["annotations"]["pulumi.com/waitFor"] == "condition=Available"
     for template in ("leaderTemplate", "workerTemplate"):
         assert len(group.inputs["spec"]["leaderWorkerTemplate"][template]["metadata"]["annotations"][SECRETS]) == 16
     scaler = next(one for one in graph.resources if one.name == "ScaledObject/test")
