@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from bench import advice, bootstrap, hosts, noop, preview, up
+from bench import advice, bootstrap, cluster, hosts, noop, preview, up
 from bench.peers.steps import steps_of
 from bench.report import Report
 from bench.running import BenchError, run_main, timed
@@ -25,12 +25,16 @@ REPORTS = {
     "bootstrap": bootstrap.report({"slipway": [21.0], "script": [20.0]}, 23),
     "preview": preview.report({"slipway": [6.0], "bare": [4.0]}, 200, {"slipway:index:Host": 200}, {"pulumi": "3"}),
     "up": up.report(90.0, [4.0, 5.0, 6.0]),
+    "cluster": cluster.report(
+        {cluster.FIRST: [20.0], cluster.AGAIN: [5.0], cluster.FLOOR: [10.0], cluster.RENDER: [0.5]}, 200, 100
+    ),
 }
 RATIOS = {
     "noop": {"pyinfra / slipway": 4.0, "ansible-core / slipway": 30.0, "slipway / floor": 2.0},
     "bootstrap": {"slipway / script": 1.05},
     "preview": {"slipway / bare": 1.5},
     "up": {"again / first": 0.06},
+    "cluster": {"up / kubectl": 2.0, "up again / up": 0.25},
 }
 
 
@@ -58,6 +62,7 @@ def test_a_ratio_needs_both_contenders() -> None:
         (bootstrap, [], {"rounds": 3}),
         (preview, ["--hosts", "5"], {"hosts": 5, "rounds": 3}),
         (up, ["--rounds", "2"], {"rounds": 2}),
+        (cluster, ["--pods", "20"], {"pods": 20, "rounds": 3}),
         (advice, ["--rounds", "2"], {"rounds": 2}),
     ],
 )
