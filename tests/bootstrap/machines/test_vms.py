@@ -21,7 +21,7 @@ from slipway.errors import CancelledError
 from tests.bootstrap.machines.conftest import cancel_after_boot, traces
 from tools import bases
 
-pytestmark = [pytest.mark.hosts, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.alone, pytest.mark.hosts, pytest.mark.slow, pytest.mark.timeout(900)]
 
 LOG = NullLog()
 REBOOT = 300.0
