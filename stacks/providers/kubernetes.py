@@ -14,8 +14,8 @@ from stacks import resources
 from stacks.providers import Cluster, HostsArgs
 
 VERIFIED = (
-    "run: on a control plane of Kubernetes 1.37 with KWOK's nodes, and its manifests on one real kubelet on CPUs; on no "
-    "cloud's cluster and no GPU"
+    "run: on a control plane of Kubernetes 1.37 with KWOK's nodes, and its manifests on one real kubelet on CPUs; on "
+    "no cloud's cluster and no GPU"
 )
 
 WHERE = "slipway:cluster"
