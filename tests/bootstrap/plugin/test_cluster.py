@@ -67,7 +67,7 @@ def test_what_is_asked() -> None:
             [
                 "cluster prod: custom resources: it has no scaledobjects (keda.sh/v1alpha1) (wanted: httproutes "
                 "(gateway.networking.k8s.io/v1), scaledobjects (keda.sh/v1alpha1)). Install what defines them (Gateway "
-                "API, KEDA, the Prometheus operator), or leave the setting out"
+                "API, KEDA, Prometheus' operator, LeaderWorkerSet), or drop the setting"
             ],
         ),
         (
