@@ -11,9 +11,8 @@ from functools import lru_cache
 from typing import Literal
 
 from slipway.offers import HOURS_PER_MONTH, Offer, euro
+from slipway.units import GB
 from slipway.workload import FullWorkload
-
-GB = 10**9
 
 ONE = 1e-6
 """one token, in millions: what costs one a month or less has no price by the million"""

@@ -13,8 +13,8 @@ from slipway.plan_types import Plan
 from slipway.releases import Release
 from slipway.settings import Settings
 from slipway.settings.rules import SYSTEM_DISK, SYSTEM_MEMORY
+from slipway.units import GB
 
-GB = 10**9
 STEP_GB = 10
 """disks are made in steps, so that a slightly larger image is no change of the disk"""
 

@@ -13,9 +13,10 @@ from typing import Annotated
 from pydantic import BeforeValidator, WithJsonSchema
 
 KIB, MIB, GIB, TIB = 2**10, 2**20, 2**30, 2**40
+GB = 10**9
 
 BINARY = {"KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": TIB}
-DECIMAL = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+DECIMAL = {"kB": 10**3, "MB": 10**6, "GB": GB, "TB": 10**12}
 BYTE_UNITS = {"B": 1} | BINARY | DECIMAL
 TIME_UNITS = {"ms": Fraction(1, 1000), "s": Fraction(1), "m": Fraction(60), "h": Fraction(3600), "d": Fraction(86400)}
 

@@ -21,10 +21,10 @@ from slipway.doctor.measured import Cpu, HostMeasured
 from slipway.doctor.network import judge_network
 from slipway.doctor.types import Check, NoAnswer, judged
 from slipway.gates import READ_RATE
-from slipway.hosting import GB, IMAGES_CPU_GB, IMAGES_GPU_GB
+from slipway.hosting import IMAGES_CPU_GB, IMAGES_GPU_GB
 from slipway.plan_types import Plan
 from slipway.settings.rules import SYSTEM_MEMORY
-from slipway.units import about_bytes
+from slipway.units import GB, about_bytes
 
 
 def judge_host(plan: Plan, host: HostMeasured, *, made: bool) -> Iterator[Check]:

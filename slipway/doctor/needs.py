@@ -11,9 +11,7 @@ from slipway.settings import Settings
 from slipway.settings.azure import AzureSettings
 from slipway.settings.clouds import CloudSection
 from slipway.settings.resolving import balanced, cloud_of, offer_of
-from slipway.units import GIB
-
-GB = 10**9
+from slipway.units import GB, GIB
 
 NODE_IMAGES = ("gcp", "azure")
 """clouds that can be asked for what `slipway:pool.image` names"""

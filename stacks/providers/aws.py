@@ -20,10 +20,11 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from slipway.hosting import GB, DiskSize, boot_disk, user_data
+from slipway.hosting import DiskSize, boot_disk, user_data
 from slipway.plan_types import Plan
 from slipway.settings.aws import AwsSettings
 from slipway.settings.resolving import balanced
+from slipway.units import GB
 from stacks.providers import Host, HostsArgs, born_with
 from stacks.providers.aws_balancer import balancer
 from stacks.providers.aws_disks import KIND, attach, cache_disk, device_of, speed

@@ -16,9 +16,9 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from slipway.hosting import GB, boot_disk
+from slipway.hosting import boot_disk
 from slipway.pools import dns_label
-from slipway.units import GIB
+from slipway.units import GB, GIB
 from stacks.providers import Cluster, HostsArgs
 from stacks.providers.aws_disks import KIND, speed
 from stacks.providers.aws_network import Network, in_region, let_in, name_of, private_network, security_group

@@ -25,10 +25,11 @@ from typing import Any
 import pulumi
 from pulumi_azure_native import compute, network
 
-from slipway.hosting import GB, DiskSize, boot_disk, user_data
+from slipway.hosting import DiskSize, boot_disk, user_data
 from slipway.plan_types import Plan
 from slipway.settings.azure import IMAGE_DISK, AzureSettings
 from slipway.settings.resolving import balanced
+from slipway.units import GB
 from stacks.providers import Host, HostsArgs, born_with
 from stacks.providers.azure_balancer import Balancer, balancer, front_of, joined, ssh_port
 from stacks.providers.azure_network import Place, name_of, place, private_network, public_address, rules_of, zone_name

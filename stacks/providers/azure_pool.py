@@ -21,8 +21,9 @@ from typing import Any
 import pulumi
 from pulumi_azure_native import authorization, containerservice, managedidentity
 
-from slipway.hosting import GB, boot_disk
+from slipway.hosting import boot_disk
 from slipway.settings.azure import IMAGE_DISK
+from slipway.units import GB
 from stacks.providers import Cluster, HostsArgs
 from stacks.providers.azure_network import Network, Place, name_of, place, private_network, zone_name
 from stacks.providers.native import laid_over

@@ -19,10 +19,11 @@ from typing import Any
 import pulumi
 from pulumi_gcp import compute
 
-from slipway.hosting import GB, DiskSize, boot_disk, user_data
+from slipway.hosting import DiskSize, boot_disk, user_data
 from slipway.plan_types import Plan
 from slipway.settings.gcp import GcpSettings
 from slipway.settings.resolving import balanced
+from slipway.units import GB
 from stacks.providers import Host, HostsArgs, born_with
 from stacks.providers.gcp_balancer import balancer
 from stacks.providers.gcp_network import Network, firewall, labels_of, name_of, private_network

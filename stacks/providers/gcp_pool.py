@@ -16,8 +16,9 @@ from typing import Any
 import pulumi
 from pulumi_gcp import container, projects, serviceaccount
 
-from slipway.hosting import GB, boot_disk
+from slipway.hosting import boot_disk
 from slipway.pools import dns_label
+from slipway.units import GB
 from stacks.providers import Cluster, HostsArgs
 from stacks.providers.gcp_network import labels_of, name_of, private_network, way_out
 from stacks.providers.gcp_store import store

@@ -19,11 +19,12 @@ import pulumi
 import pulumi_upcloud as upcloud
 
 from slipway.errors import PlanError
-from slipway.hosting import GB, UPCLOUD_TEMPLATES, DiskSize, boot_disk, user_data
+from slipway.hosting import UPCLOUD_TEMPLATES, DiskSize, boot_disk, user_data
 from slipway.plan_types import Plan
 from slipway.pools import dns_label
 from slipway.settings.clouds import UpCloudSettings
 from slipway.settings.resolving import balanced
+from slipway.units import GB
 from stacks.providers import Host, HostsArgs, born_with
 from stacks.providers.native import laid_over
 from stacks.providers.shared import server_host

@@ -16,8 +16,9 @@ from typing import Any
 import pulumi
 import pulumi_upcloud as upcloud
 
-from slipway.hosting import GB, boot_disk
+from slipway.hosting import boot_disk
 from slipway.pools import dns_label
+from slipway.units import GB
 from stacks.providers import Cluster, HostsArgs
 from stacks.providers.native import laid_over
 from stacks.providers.upcloud_network import labels_of, private_network

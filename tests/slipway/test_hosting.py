@@ -9,12 +9,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.hosting import COPIES, FREE_SHARE, GB, IMAGES_GPU_GB, MEMORY_SEEN, SYSTEM_GB, boot_disk, needs, user_data
+from slipway.hosting import COPIES, FREE_SHARE, IMAGES_GPU_GB, MEMORY_SEEN, SYSTEM_GB, boot_disk, needs, user_data
 from slipway.plan import make_plan
 from slipway.plan_types import Plan
 from slipway.releases import load_lock, load_release
 from slipway.settings import Settings
 from slipway.settings.resolving import balanced, offer_of, settle_seconds
+from slipway.units import GB
 from tests.slipway.stack_files import BUILT, LOCAL, settings
 
 UPCLOUD = LOCAL.replace("provider: local", "provider: upcloud")
