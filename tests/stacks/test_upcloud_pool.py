@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.stacks.conftest import Run
+from tests.support.clouds import only
 from tests.support.golden import check_golden
 from tests.support.mocks import Asked, Graph, in_clear
 from tests.support.sdk import wrong_arguments
@@ -50,14 +51,9 @@ def group(graph: Graph) -> Asked:
     return found
 
 
-def clouds(graph: Graph) -> Graph:
-    """What is the cloud's; what runs in a cluster is not this module's."""
-    return Graph([asked for asked in graph.resources if asked.type.startswith("upcloud:")])
-
-
 @pytest.mark.parametrize("name", STACKS)
 def test_the_graph_is_the_golden_one(run: Run, name: str, request: pytest.FixtureRequest) -> None:
-    text = clouds(run(STACKS[name])).text()
+    text = only(run(STACKS[name]), "upcloud").text()
     check_golden(f"stacks/upcloud-{name}", {"graph.yaml": text}, request.config.getoption("--update-golden"))
 
 
