@@ -51,6 +51,14 @@ class StubApi:
         self.replies[path] = list(replies)
 
 
+def assert_only_reads(api: StubApi, token: str, found: object) -> None:
+    """All that was asked only reads; the token was in one header, and in neither an address nor what was `found`."""
+    assert {line.split()[0] for line in api.asked} == {"GET"}
+    assert {headers["authorization"] for headers in api.headers} == {f"Bearer {token}"}
+    assert not any(token in line for line in api.asked)
+    assert token not in str(found)
+
+
 @contextmanager
 def serve(replies: dict[str, Reply], tls: ssl.SSLContext | None = None) -> Iterator[StubApi]:
     """Answers `replies` at a port of loopback; any other path with 404."""
